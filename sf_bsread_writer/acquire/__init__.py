@@ -1,0 +1,1 @@
+"""Pulses → range → report."""

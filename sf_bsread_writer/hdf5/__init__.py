@@ -1,0 +1,1 @@
+"""Rows → columns → chunks → one HDF5 file in SwissFEL's layout."""

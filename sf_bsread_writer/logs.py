@@ -1,0 +1,40 @@
+"""Logging as both programs do it: ``[LEVEL] text`` on standard error, configured in the entry points only.
+
+A complaint that repeats itself is logged once and then counted: see `Complaints`.
+"""
+
+import logging
+from collections import Counter
+
+LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
+
+
+def configure(level: str) -> None:
+    """Sets the root logger up; ``level`` is one of `LEVELS`."""
+    logging.basicConfig(format="[%(levelname)s] %(message)s", level=level, force=True)
+
+
+class Complaints:
+    """Logs the first complaint of each kind, later ones at most once per interval, and counts them all.
+
+    ``interval_s`` bounds what a source that sends only garbage can write into a log: one line per kind and interval.
+    """
+
+    def __init__(self, logger: logging.Logger, *, interval_s: float = 60.0) -> None:
+        self.counts: Counter[str] = Counter()
+        self._logger = logger
+        self._interval_s = interval_s
+        self._logged: dict[str, tuple[float, int]] = {}
+
+    def add(self, kind: str, text: str, *, now_s: float, times: int = 1) -> None:
+        """Counts ``times`` complaints of this kind and logs ``text`` if it is due; ``now_s`` is a monotonic clock."""
+        self.counts[kind] += times
+        count = self.counts[kind]
+        last = self._logged.get(kind)
+        if last is None:
+            self._logger.warning("%s", text)
+        elif now_s - last[0] >= self._interval_s:
+            self._logger.warning("%s (%d more since the last such line, %d in all)", text, count - last[1], count)
+        else:
+            return
+        self._logged[kind] = (now_s, count)

@@ -1,0 +1,1 @@
+"""One bsread message: headers, frame layout, types, compression."""

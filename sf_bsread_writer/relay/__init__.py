@@ -1,0 +1,1 @@
+"""Source → ring → any number of clients."""

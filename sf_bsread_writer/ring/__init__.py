@@ -1,0 +1,1 @@
+"""Received bytes in recycled segments, with an index row for each message."""

@@ -1,0 +1,1 @@
+"""A bsread source of our own, for demonstrations, benchmarks and tests."""

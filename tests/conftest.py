@@ -1,0 +1,58 @@
+"""What every test gets: fewer, reproducible hypothesis examples, and a check that nothing is left running."""
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _listening_sockets() -> set[str]:
+    """Inodes of this process's own open sockets."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def _children() -> set[str]:
+    """Process ids of this process's children, ended ones that nobody waited for included."""
+    with open(f"/proc/self/task/{threading.get_native_id()}/children", encoding="ascii") as file:
+        return set(file.read().split())
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """Fails a test that leaves a thread, a socket or a process behind."""
+    threads, sockets, children = set(threading.enumerate()), _listening_sockets(), _children()
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in threads and not thread.daemon]
+    assert left == [], f"threads left running: {left}"
+    assert _children() <= children, f"processes left running: {_children() - children}"
+    opened = _listening_sockets() - sockets
+    if opened:  # a socket object may only wait for the collector
+        import gc
+
+        gc.collect()
+        opened = _listening_sockets() - sockets
+    assert not opened, f"{len(opened)} sockets left open"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that was free a moment ago, for programs that must be told one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
