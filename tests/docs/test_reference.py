@@ -1,0 +1,36 @@
+"""The tables of the reference pages say what the code says."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from sf_bsread_writer.acquire.report import ChannelReport, Outcome, Report, Statistics
+from sf_bsread_writer.errors import MEANING
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def rows_of(text: str) -> list[tuple[str, ...]]:
+    """Cells of all table rows, headings and separators left out."""
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in text.splitlines() if line.startswith("|")]
+    separators = [number for number, row in enumerate(rows) if re.fullmatch(r":?-+:?", row[0])]
+    return [row for number, row in enumerate(rows) if number not in separators and number + 1 not in separators]
+
+
+def test_exit_codes_are_those_of_the_code() -> None:
+    expected = [(str(int(code)), code.name, meaning) for code, meaning in MEANING.items()]
+    assert rows_of((REFERENCE / "exit-codes.md").read_text(encoding="utf-8")) == expected
+
+
+def fields_of(page: str, heading: str) -> list[str]:
+    """First cells, without backquotes, of the table under a second-level heading."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return [row[0].strip("`") for row in rows_of(section)]
+
+
+def test_report_fields_are_those_of_the_code() -> None:
+    assert fields_of("report.md", "Fields") == list(Report.__struct_fields__)
+    assert fields_of("report.md", "Channels") == list(ChannelReport.__struct_fields__)
+    assert fields_of("report.md", "Statistics") == list(Statistics.__struct_fields__)
+    assert fields_of("report.md", "Outcomes") == list(get_args(Outcome))
