@@ -1,0 +1,187 @@
+"""The listening end: accepts, shakes hands, and hands the connection over. It never reads traffic.
+
+What comes in here may be anything: port scanners, browsers, sockets of the wrong kind, peers that say nothing. None of them may hold up
+the others, so each handshake is a task of its own with a deadline, and both clients and handshakes are limited in number.
+"""
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sf_bsread_writer.errors import PeerError, SetupError
+from sf_bsread_writer.zmtp.handshake import Announcement, Handshake, Ready
+from sf_bsread_writer.zmtp.peer import Connection, connection_of, peer_address, prepare, shake_hands, silence
+
+_BACKLOG = 128
+_MAX_HANDSHAKES = 64
+"""At a time; further peers wait in the kernel's backlog until one is done, at most the handshake's deadline."""
+_KEPT_REASONS = 20
+_NO_DESCRIPTORS_PAUSE_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerStatistics:
+    """Counts since the start; ``reasons`` are the last refusals and failures, oldest first, each with the peer's address."""
+
+    accepted: int
+    refused: int
+    failed_handshakes: int
+    reasons: tuple[str, ...]
+
+
+class Listener:
+    """A listening TCP port that speaks ZMTP.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; host ``0.0.0.0`` is every IPv4 address, ``::`` every address; port 0 lets the system choose, see `port`.
+    answer
+        Gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse; see `handshake.serving_role`.
+    on_connection
+        Gets each connection after its handshake, and owns it.
+    max_clients
+        How many connections may be open at a time; further ones are refused with a reason. A connection counts until its socket is closed.
+    handshake_timeout_s
+        After this long without READY the peer is dropped.
+    on_trouble
+        Gets one line for each refused or failed peer, if given.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        answer: Callable[[Ready], Announcement],
+        on_connection: Callable[[Connection], None],
+        max_clients: int = 256,
+        handshake_timeout_s: float = 5.0,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._answer = answer
+        self._on_connection = on_connection
+        self._max_clients = max_clients
+        self._timeout_s = handshake_timeout_s
+        self._on_trouble = on_trouble
+        self._socket: socket.socket | None = None
+        self._accepting = False
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._open: list[Connection] = []
+        self._accepted = 0
+        self._refused = 0
+        self._failed = 0
+        self._reasons: deque[str] = deque(maxlen=_KEPT_REASONS)
+
+    async def start(self) -> None:
+        """Listens; sets `port` to the real one. Raises `SetupError` if that is not possible."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            self._socket = socket.create_server(
+                (self.host, self.port), family=family, backlog=_BACKLOG, dualstack_ipv6=self.host == "::"
+            )
+        except OSError as error:
+            raise SetupError(
+                f"cannot listen on {self.host}:{self.port}: {error.strerror or error}; "
+                "stop the program that uses this port, or choose another host or port"
+            ) from error
+        self._socket.setblocking(False)
+        self.port = self._socket.getsockname()[1]
+        self._resume()
+
+    async def stop(self) -> None:
+        """Closes the port and ends unfinished handshakes; connections handed over stay with their owners. May be called again."""
+        self._pause()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        handshakes = list(self._handshakes)
+        for task in handshakes:
+            task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
+
+    def statistics(self) -> ListenerStatistics:
+        """A snapshot."""
+        return ListenerStatistics(
+            accepted=self._accepted, refused=self._refused, failed_handshakes=self._failed, reasons=tuple(self._reasons)
+        )
+
+    def _resume(self) -> None:
+        if self._socket is not None and not self._accepting:
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+            self._accepting = True
+
+    def _pause(self) -> None:
+        if self._socket is not None and self._accepting:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._accepting = False
+
+    def _accept(self) -> None:
+        assert self._socket is not None
+        try:
+            sock, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # Out of file descriptors: the peer stays in the backlog and the port readable; without a pause this would spin.
+            self._pause()
+            asyncio.get_running_loop().call_later(_NO_DESCRIPTORS_PAUSE_S, self._resume)
+            self._complain(
+                f"cannot accept a connection on port {self.port}: {error.strerror or error}; close clients or raise the limit"
+            )
+            return
+        task = asyncio.get_running_loop().create_task(self._welcome(sock))
+        self._handshakes.add(task)
+        task.add_done_callback(self._welcomed)
+        if len(self._handshakes) >= _MAX_HANDSHAKES:
+            self._pause()
+
+    def _welcomed(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
+        self._resume()
+
+    async def _welcome(self, sock: socket.socket) -> None:
+        address = peer_address(sock)
+        handshake = Handshake(answer=self._decide)
+        handed_over = False
+        try:
+            prepare(sock)
+            async with asyncio.timeout(self._timeout_s):
+                await shake_hands(sock, handshake)
+            connection = connection_of(sock, handshake)
+            self._open.append(connection)
+            self._accepted += 1
+            handed_over = True
+            self._on_connection(connection)
+        except PeerError as error:
+            self._count_failure(refused=bool(handshake.farewell))
+            self._complain(f"{address} {error}")
+        except TimeoutError:
+            self._count_failure(refused=False)
+            self._complain(f"{address} {silence(handshake, self._timeout_s)}")
+        finally:
+            if not handed_over:
+                sock.close()
+
+    def _decide(self, ready: Ready) -> Announcement:
+        self._open = [connection for connection in self._open if connection.socket.fileno() >= 0]
+        if len(self._open) >= self._max_clients:
+            raise PeerError(
+                f"is one client too many: {self._max_clients} are connected, the most accepted; close one and try again"
+            )
+        return self._answer(ready)
+
+    def _count_failure(self, *, refused: bool) -> None:
+        if refused:
+            self._refused += 1
+        else:
+            self._failed += 1
+
+    def _complain(self, text: str) -> None:
+        self._reasons.append(text)
+        if self._on_trouble is not None:
+            self._on_trouble(text)
