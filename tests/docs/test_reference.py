@@ -6,6 +6,7 @@ from typing import get_args
 
 from sf_bsread_writer.acquire.report import ChannelReport, Outcome, Report, Statistics
 from sf_bsread_writer.errors import MEANING
+from sf_bsread_writer.zmtp import extension
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -34,3 +35,16 @@ def test_report_fields_are_those_of_the_code() -> None:
     assert fields_of("report.md", "Channels") == list(ChannelReport.__struct_fields__)
     assert fields_of("report.md", "Statistics") == list(Statistics.__struct_fields__)
     assert fields_of("report.md", "Outcomes") == list(get_args(Outcome))
+
+
+def test_properties_and_commands_are_those_of_the_code() -> None:
+    source = Path(extension.__file__).read_text(encoding="utf-8")
+    expected = set(re.findall(r'"(X-[A-Za-z-]+|BSR-[A-Z]+)"', source))
+    cells = [row[0] for row in rows_of((REFERENCE / "buffer-writer-protocol.md").read_text(encoding="utf-8"))]
+    assert {name for cell in cells for name in re.findall(r"`(X-[A-Za-z-]+|BSR-[A-Z]+)`", cell)} == expected
+
+
+def test_start_points_are_those_of_the_code() -> None:
+    cells = [row[0] for row in rows_of((REFERENCE / "buffer-writer-protocol.md").read_text(encoding="utf-8"))]
+    documented = [cell.strip("`").partition(" ")[0] for cell in cells if re.fullmatch(r"`[a-z]+( [NT])?`", cell)]
+    assert sorted(documented) == sorted(get_args(extension.StartKind))
