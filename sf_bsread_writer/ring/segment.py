@@ -7,6 +7,7 @@ A segment stays out as long as somebody pins it: the connection that fills it, t
 has not written it yet. Pins may be taken and given back from any thread.
 """
 
+import contextlib
 import itertools
 import mmap
 import threading
@@ -33,10 +34,8 @@ class Segment:
     def __init__(self, pool: "SegmentPool", size: int) -> None:
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):  # a fault for each 2 MiB instead of 4 KiB; kernels without it refuse
-            try:
+            with contextlib.suppress(OSError):
                 memory.madvise(mmap.MADV_HUGEPAGE)
-            except OSError:
-                pass
         self.view = memoryview(memory)
         self.data: NDArray[np.uint8] = np.frombuffer(self.view, np.uint8)
         self.size = size
@@ -93,14 +92,16 @@ class SegmentPool:
         self._allocated_bytes = 0
         self._segments = 0
 
-    def take(self, at_least_bytes: int = 1) -> Segment | None:
+    def take(self, at_least_bytes: int = 1, *, multiple_of_bytes: int = 1) -> Segment | None:
         """A segment of at least that size, pinned once; None while the limit allows none.
 
-        Larger than ``segment_bytes`` gets one of its own, rounded up so that messages of similar size can share it in turn.
+        A new one has ``segment_bytes``, or more: what is asked for if that is more, and so much that pieces of
+        ``multiple_of_bytes`` fill it well; rounded up, so that messages of similar size can use it in turn.
         """
+        size = self._size_for(at_least_bytes, multiple_of_bytes)
         while True:
             with self._lock:
-                segment = self._take_free(at_least_bytes) or self._take_new(self._size_for(at_least_bytes))
+                segment = self._take_free(at_least_bytes) or self._take_new(size)
             if segment is not None:
                 return segment
             if self.reclaim is None or not self.reclaim():
@@ -130,9 +131,10 @@ class SegmentPool:
                 used_segments=self._segments - len(self._free),
             )
 
-    def _size_for(self, at_least_bytes: int) -> int:
+    def _size_for(self, at_least_bytes: int, multiple_of_bytes: int) -> int:
         step = min(self.segment_bytes, MIB)
-        return max(self.segment_bytes, -(-at_least_bytes // step) * step)
+        wanted = max(at_least_bytes, _rounded_up(self.segment_bytes, multiple_of_bytes))
+        return max(self.segment_bytes, _rounded_up(wanted, step))
 
     def _take_free(self, at_least_bytes: int) -> Segment | None:
         fitting = [segment for segment in self._free if segment.size >= at_least_bytes]
@@ -175,3 +177,7 @@ class SegmentPool:
             self._free.append(segment)
         if self.on_free is not None:
             self.on_free()
+
+
+def _rounded_up(value: int, step: int) -> int:
+    return -(-value // step) * step

@@ -1,0 +1,137 @@
+"""The index of the ring: one row for each message, in order of arrival. Pure.
+
+A row is where the message lies (segment, first byte, end) and how it is found (pulse id, arrival time). Rows are numbered by
+**sequence number**, which counts from 0 for the first message ever and has nothing to do with pulse ids. Rows stand in NumPy
+columns without a wrap, so that any stretch of them is a view: they are appended at the end, evicted at the beginning, and moved
+to the front when the end is reached, which costs each row a constant on average.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PULSE_ID, _SERIAL, _START, _END, _ARRIVAL = range(5)
+_SMALLEST_CAPACITY = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """Some successive rows, as views into the log that hold until its next change; all int64, shape (rows,).
+
+    Message i is bytes ``starts[i]`` to ``ends[i]`` (exclusive) of the segment with serial ``serials[i]``; serials and arrival
+    times (ns since 1970) never decrease, pulse ids may.
+    """
+
+    pulse_ids: NDArray[np.int64]
+    serials: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    arrivals_ns: NDArray[np.int64]
+
+
+class Log:
+    """Rows ``oldest`` to ``next`` (exclusive). Sequence numbers outside of that raise IndexError."""
+
+    def __init__(self) -> None:
+        self._table = np.empty((5, _SMALLEST_CAPACITY), np.int64)
+        self._head = 0  # column of the oldest row in the table
+        self._tail = 0  # end of the newest
+        self._oldest = 0
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return self._tail - self._head
+
+    @property
+    def oldest(self) -> int:
+        """Sequence number of the oldest row; equals ``next`` if there is none."""
+        return self._oldest
+
+    @property
+    def next(self) -> int:
+        """Sequence number that the next message will get: the number of messages that ever arrived."""
+        return self._oldest + len(self)
+
+    @property
+    def message_bytes(self) -> int:
+        """Sum of the lengths of all messages in the log."""
+        return self._bytes
+
+    def append(
+        self,
+        pulse_ids: NDArray[np.int64],
+        serial: int,
+        starts: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        arrival_ns: int,
+    ) -> None:
+        """Adds the messages of one run, which all arrived at the same time; neither serial nor time may go back."""
+        count = len(pulse_ids)
+        self._make_room(count)
+        rows = self._table[:, self._tail : self._tail + count]
+        rows[_PULSE_ID] = pulse_ids
+        rows[_SERIAL] = serial
+        rows[_START] = starts
+        rows[_END] = ends
+        rows[_ARRIVAL] = arrival_ns
+        self._tail += count
+        self._bytes += int((ends - starts).sum())
+
+    def evict_to(self, sequence: int) -> None:
+        """Forgets all rows before ``sequence``; nothing happens if they are gone already."""
+        count = sequence - self._oldest
+        if count <= 0:
+            return
+        if count > len(self):
+            raise IndexError(f"cannot evict to message {sequence}: the newest is {self.next - 1}")
+        gone = self._table[:, self._head : self._head + count]
+        self._bytes -= int((gone[_END] - gone[_START]).sum())
+        self._head += count
+        self._oldest = sequence
+
+    def rows(self, first: int, stop: int) -> Rows:
+        """The rows from ``first`` to ``stop`` (exclusive)."""
+        if not self.oldest <= first <= stop <= self.next:
+            raise IndexError(f"messages {first}..{stop} are not all in the log, which has {self.oldest}..{self.next}")
+        shift = self._head - self._oldest
+        part = self._table[:, first + shift : stop + shift]
+        return Rows(
+            pulse_ids=part[_PULSE_ID],
+            serials=part[_SERIAL],
+            starts=part[_START],
+            ends=part[_END],
+            arrivals_ns=part[_ARRIVAL],
+        )
+
+    def pulse_id(self, sequence: int) -> int:
+        """Pulse id of one message."""
+        return int(self.rows(sequence, sequence + 1).pulse_ids[0])
+
+    def find_pulse(self, pulse_id: int, *, oldest: int | None = None) -> int:
+        """Sequence number of the oldest message whose pulse id is ``pulse_id`` or higher; ``next`` if there is none.
+
+        Pulse ids may repeat or decrease (a source was restarted): then messages after this one can have lower ids, but no
+        message before it, back to ``oldest``, has an id that is high enough.
+        """
+        first = self.oldest if oldest is None else oldest
+        found = np.flatnonzero(self.rows(first, self.next).pulse_ids >= pulse_id)
+        return first + int(found[0]) if found.size else self.next
+
+    def find_arrival(self, arrival_ns: int, *, oldest: int | None = None) -> int:
+        """Sequence number of the first message that arrived at ``arrival_ns`` or later; ``next`` if there is none."""
+        first = self.oldest if oldest is None else oldest
+        return first + int(np.searchsorted(self.rows(first, self.next).arrivals_ns, arrival_ns, side="left"))
+
+    def _make_room(self, count: int) -> None:
+        if self._tail + count <= self._table.shape[1]:
+            return
+        kept = self._table[:, self._head : self._tail]
+        capacity = self._table.shape[1]
+        while len(self) + count > capacity // 2:  # at least half is free after the move, or moves would come too often
+            capacity *= 2
+        table = np.empty((5, capacity), np.int64)
+        table[:, : len(self)] = kept
+        self._tail -= self._head
+        self._head = 0
+        self._table = table

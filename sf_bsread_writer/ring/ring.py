@@ -1,0 +1,127 @@
+"""The last messages of a stream: the segments they lie in and the index over them.
+
+Retention is by messages or by memory, whichever bites first. By messages: who starts a replay gets at most the last
+``max_messages``. The bytes of older ones stay readable a little longer, until the segment after theirs is as old, so that a
+client that is only a moment late, or a burst larger than the ring, costs nothing. By memory: the oldest segment is recycled with
+everything in it when the pool has no other.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sf_bsread_writer.message.layout import Run
+from sf_bsread_writer.ring.log import Log
+from sf_bsread_writer.ring.segment import DEFAULT_SEGMENT_BYTES, PoolStatistics, Segment, SegmentPool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingStatistics:
+    """What the ring holds. Pulse ids are None if it is empty.
+
+    ``evicted_by_memory``: messages that ``max_messages`` would have kept and the memory limit did not.
+    """
+
+    messages: int
+    message_bytes: int
+    received_messages: int
+    oldest_pulse_id: int | None
+    newest_pulse_id: int | None
+    evicted_by_memory: int
+    memory: PoolStatistics
+
+
+@dataclass(slots=True)
+class _Held:
+    segment: Segment
+    stop: int  # sequence number behind its last message
+
+
+class Ring:
+    """Messages by sequence number. ``released`` is called with the serial of a segment whose bytes are about to go."""
+
+    def __init__(
+        self,
+        max_messages: int,
+        memory_limit_bytes: int,
+        *,
+        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        released: Callable[[int], None] = lambda serial: None,
+    ) -> None:
+        self.max_messages = max_messages
+        self.log = Log()
+        self.pool = SegmentPool(memory_limit_bytes, segment_bytes, reclaim=self._reclaim)
+        self._released = released
+        self._held: deque[_Held] = deque()
+        self._views: dict[int, memoryview] = {}
+        self._evicted_by_memory = 0
+
+    @property
+    def oldest(self) -> int:
+        """Sequence number of the oldest message that a replay can start with."""
+        return max(self.log.oldest, self.log.next - self.max_messages)
+
+    @property
+    def next(self) -> int:
+        """Sequence number that the next message will get."""
+        return self.log.next
+
+    def append(self, segment: Segment, run: Run, arrival_ns: int) -> None:
+        """Keeps the messages of one run, all of which arrived at ``arrival_ns``, and pins their segment."""
+        if not self._held or self._held[-1].segment.serial != segment.serial:
+            segment.pin()
+            self._held.append(_Held(segment, self.next))
+            self._views[segment.serial] = segment.view
+        self.log.append(run.pulse_ids, segment.serial, run.starts, run.ends, arrival_ns)
+        self._held[-1].stop = self.next
+        while len(self._held) > 2 and self._held[1].stop <= self.oldest:
+            self._release_oldest()
+
+    def view(self, serial: int) -> memoryview:
+        """The bytes of one held segment. Raises KeyError if it is not held (any more)."""
+        return self._views[serial]
+
+    def close(self) -> None:
+        """Lets go of everything."""
+        while self._held:
+            self._release_oldest()
+
+    def statistics(self) -> RingStatistics:
+        """A snapshot."""
+        oldest, newest = self.oldest, self.next - 1
+        return RingStatistics(
+            messages=self.next - oldest,
+            message_bytes=self.log.message_bytes,
+            received_messages=self.next,
+            oldest_pulse_id=self.log.pulse_id(oldest) if oldest <= newest else None,
+            newest_pulse_id=self.log.pulse_id(newest) if oldest <= newest else None,
+            evicted_by_memory=self._evicted_by_memory,
+            memory=self.pool.statistics(),
+        )
+
+    def _reclaim(self) -> bool:
+        """The pool's last resort: gives up the oldest segment. False if that is the one being filled, which frees nothing."""
+        if not self._held or self._held[0].segment.pins > 1:
+            return False
+        lost = max(0, self._held[0].stop - self.oldest)
+        if lost and not self._evicted_by_memory:
+            logger.warning(
+                "the memory limit of %d MiB is reached with %d messages, before the %d of --buffer_length: older ones go; "
+                "give a higher --memory_limit to keep more",
+                self.pool.limit_bytes >> 20,
+                self.next - self.oldest,
+                self.max_messages,
+            )
+        self._evicted_by_memory += lost
+        self._release_oldest()
+        return True
+
+    def _release_oldest(self) -> None:
+        held = self._held.popleft()
+        self._released(held.segment.serial)
+        self.log.evict_to(held.stop)
+        del self._views[held.segment.serial]
+        held.segment.unpin()
