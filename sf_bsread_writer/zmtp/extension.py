@@ -1,21 +1,24 @@
 """What our own buffer and writer say to each other inside ZMTP. Pure.
 
-READY may carry properties of applications, named ``X-…``; libzmq ignores them, and so it does commands that it does not know. So one address
-serves everybody: a peer that knows nothing of this gets the plain stream.
+READY may carry properties of applications, named ``X-…``; libzmq passes over them, and over commands that it does not know.
+So one address serves everybody: a peer that knows nothing of this gets the plain stream.
 
-In READY, client to buffer (any libzmq client can send them with the socket option ``ZMQ_METADATA``, "X-Start:pulse 100"):
+In READY, client to buffer; any libzmq client can send them with the socket option ``ZMQ_METADATA``, as "X-Start:pulse 100":
 
-===============  =========================================================================================================
+===============  ========================================================================================
 ``X-Name``       the client's name in logs and statistics
 ``X-Start``      where to begin, see `StartPoint`; default ``oldest`` for PULL, ``live`` for SUB
 ``X-Arrivals``   ``1``: announce the arrival times of the messages that follow, and losses
-===============  =========================================================================================================
+===============  ========================================================================================
 
-In READY, buffer to client: ``X-Bsread-Buffer`` = 1, ``X-Messages``, and unless it is empty ``X-Oldest-Pulse-Id`` and ``X-Newest-Pulse-Id``, in decimal.
+In READY, buffer to client, in decimal: ``X-Bsread-Buffer`` = 1, ``X-Messages``, and unless the buffer is empty
+``X-Oldest-Pulse-Id`` and ``X-Newest-Pulse-Id``.
 
-Commands, client to buffer: `StartRequest` (moves this client's cursor; answered in order by `Started`) and `MarkRequest` (answered in order by
-`Marked`, once everything that had arrived when it was received has been sent). Buffer to client: these answers, `Lost` (the client was
-overtaken by the ring) and `RunAnnouncement` (before each run of messages). All are JSON, but the last is binary.
+Commands, client to buffer: `StartRequest` (moves this client's cursor; answered in order by `Started`) and `MarkRequest`
+(answered in order by `Marked`, once everything that had arrived when it was received has been sent). Buffer to client: these
+answers, `Lost` (the client was overtaken by the ring) and `RunAnnouncement` (before each run of messages, to a client that
+asked for it). All are JSON, but the last is binary: int64, little-endian, first the sequence number, then the arrival times.
+
 """
 
 from collections.abc import Mapping
@@ -35,6 +38,7 @@ StartKind = Literal["oldest", "live", "hold", "now", "pulse", "arrival"]
 _INT64_MAX = 2**63 - 1
 _WITH_VALUE = ("pulse", "arrival")
 _MAX_NAME_CHARACTERS = 100
+_VERSIONS = "buffer and writer differ in version: update both"
 _GRAMMAR = 'expected "oldest", "live", "hold", "now", "pulse N" or "arrival T" (nanoseconds since 1970)'
 
 
@@ -42,9 +46,10 @@ _GRAMMAR = 'expected "oldest", "live", "hold", "now", "pulse N" or "arrival T" (
 class StartPoint:
     """Where a client's stream begins.
 
-    ``oldest``: at the oldest kept message. ``live``: at the next to arrive. ``hold``: nothing until a `StartRequest`. ``now``: as live, but the answer's
-    ``now_ns`` is the promise: all messages with an arrival at or after it. ``pulse``: at the first kept pulse id of ``value`` or more. ``arrival``: at the first
-    message that arrived at ``value`` or later, in ns since 1970. ``value`` is None for all but the last two.
+    ``oldest``: at the oldest kept message. ``live``: at the next to arrive. ``hold``: nothing until a `StartRequest`.
+    ``now``: as live, with a promise: all messages that arrive at or after the answer's ``now_ns``. ``pulse``: at the first kept
+    message with pulse id ``value`` or more. ``arrival``: at the first that arrived at ``value`` or later, in ns since 1970.
+    ``value`` is None for all but the last two.
     """
 
     kind: StartKind
@@ -69,7 +74,10 @@ class StartPoint:
 
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Client to buffer: continue at ``at`` (the text of a `StartPoint`); ``generation`` tells the answers of several requests apart."""
+    """Client to buffer: continue at ``at``, the text of a `StartPoint`.
+
+    ``generation`` tells the answers of several requests apart.
+    """
 
     generation: int
     at: str
@@ -81,7 +89,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """Buffer to client: what follows belongs to this generation and begins at ``first_sequence``; nothing of the earlier one follows.
+    """Buffer to client: from here on come messages of this generation, from ``first_sequence`` on, and none of the earlier.
 
     ``now_ns`` is the buffer's clock when it received the request; pulse ids are None while the buffer holds no message.
     """
@@ -108,14 +116,17 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
-    """Buffer to client: you were overtaken; ``messages`` messages, the first with sequence number ``first_sequence``, will never come."""
+    """Buffer to client: you were overtaken; ``messages`` messages, the first numbered ``first_sequence``, will never come."""
 
     messages: int
     first_sequence: int
 
 
 class RunAnnouncement(NamedTuple):
-    """Buffer to client: ``len(arrivals_ns)`` messages follow at once, numbered from ``first_sequence``, with these arrival times (int64, ns since 1970)."""
+    """Buffer to client: ``len(arrivals_ns)`` messages follow at once, numbered from ``first_sequence``.
+
+    ``arrivals_ns`` is when each arrived at the buffer, in ns since 1970.
+    """
 
     first_sequence: int
     arrivals_ns: NDArray[np.int64]
@@ -147,17 +158,21 @@ def encode_run(first_sequence: int, arrivals_ns: NDArray[np.int64]) -> bytes:
 
 
 def decode_run(data: bytes) -> RunAnnouncement:
-    """Reads the data of a ``BSR-RUN`` command; raises `PeerError` unless it is a whole number of int64, at least one. The array refers to ``data``."""
+    """Reads the data of a ``BSR-RUN`` command; the array refers to ``data``.
+
+    Raises `PeerError` unless it is a whole number of int64, at least one.
+    """
     if len(data) < 8 or len(data) % 8:
-        raise PeerError(
-            f"sent {_RUN} of {len(data)} bytes, which is not a positive multiple of 8; buffer and writer differ in version: update both"
-        )
+        raise PeerError(f"sent {_RUN} of {len(data)} bytes, which is not a positive multiple of 8; {_VERSIONS}")
     numbers = np.frombuffer(data, "<i8")
     return RunAnnouncement(int(numbers[0]), numbers[1:].astype(np.int64, copy=False))
 
 
 def decode_extension(name: str, data: bytes) -> JsonCommand | RunAnnouncement | None:
-    """The command behind a frame's name and data (see `frames.parse_command`), None if it is none of ours; raises `PeerError` if it is damaged."""
+    """The command with this name and data (from `frames.parse_command`), None if it is none of ours.
+
+    Raises `PeerError` if it is damaged.
+    """
     if name == _RUN:
         return decode_run(data)
     decoder = _DECODERS.get(name)
@@ -168,9 +183,7 @@ def decode_extension(name: str, data: bytes) -> JsonCommand | RunAnnouncement | 
         if isinstance(command, StartRequest):
             StartPoint.parse(command.at)
     except (msgspec.DecodeError, UsageError) as error:
-        raise PeerError(
-            f"sent an unusable {name} command, {data[:80]!r}: {error}; buffer and writer differ in version: update both"
-        ) from None
+        raise PeerError(f"sent an unusable {name} command, {data[:80]!r}: {error}; {_VERSIONS}") from None
     return command
 
 

@@ -1,9 +1,10 @@
 """Frames, commands and properties of ZMTP 3.x as bytes. Pure: bytes in, values out, and back.
 
-A frame is a flags byte, a length of 1 byte (or 8, big-endian, if `LONG` is set), and the body. A command frame's body is a length byte, the
-command's name, and its data. Source: RFC 23 (ZMTP 3.0) and RFC 37 (ZMTP 3.1).
+A frame is a flags byte, a length of 1 byte (or 8, big-endian, if `LONG` is set), and the body. A command frame's body is
+a length byte, the command's name, and its data. Source: RFC 23 (ZMTP 3.0) and RFC 37 (ZMTP 3.1).
 
-The texts of the `PeerError` raised here are predicates whose subject is the peer ("sent a frame of …"): whoever knows its address puts it in front.
+The texts of the `PeerError` raised here are predicates whose subject is the peer ("sent a frame of …"): whoever knows its
+address puts it in front.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ Octets = bytes | bytearray | memoryview
 """What frames are made of; memoryviews must be contiguous and of single bytes."""
 
 _PING_TTL_BYTES = 2
+_DAMAGED = "the stream is damaged, or the peer is not what it seems: reconnect, and look at the peer if it happens again"
+_BROKEN = "it is broken or not a ZMTP 3 peer: check host and port"
 
 
 class Indexable(Protocol):
@@ -31,7 +34,10 @@ class Indexable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader:
-    """Where a frame's body lies: ``[body_start, body_stop)`` in the memory that the header was read from; it may end beyond what has arrived."""
+    """Where a frame's body lies: ``[body_start, body_stop)`` in the memory that the header was read from.
+
+    The body may end beyond what has arrived.
+    """
 
     body_start: int
     body_stop: int
@@ -96,19 +102,16 @@ def read_frame_header(data: Indexable, position: int, stop: int, *, max_frame_by
     Raises
     ------
     PeerError
-        Reserved flag bits are set, a command has `MORE`, or the body is longer than ``max_frame_bytes``: the framing is lost, no later byte can be trusted.
+        Reserved flag bits are set, a command has `MORE`, or the body is longer than ``max_frame_bytes``: the framing is lost,
+        no later byte can be trusted.
     """
     if stop - position < 2:
         return None
     flags = int(data[position])
     if flags & _RESERVED:
-        raise PeerError(
-            f"sent a frame with flags 0x{flags:02x}, of which ZMTP 3 reserves 0x{flags & _RESERVED:02x}; the stream is damaged: reconnect"
-        )
+        raise PeerError(f"sent a frame with the reserved flag bits 0x{flags & _RESERVED:02x} set; {_DAMAGED}")
     if flags & COMMAND and flags & MORE:
-        raise PeerError(
-            f"sent a command frame with the MORE flag (0x{flags:02x}), which ZMTP 3 forbids; the stream is damaged: reconnect"
-        )
+        raise PeerError(f"sent a command frame with the MORE flag (0x{flags:02x}), which ZMTP 3 forbids; {_DAMAGED}")
     if flags & LONG:
         if stop - position < 9:
             return None
@@ -120,9 +123,7 @@ def read_frame_header(data: Indexable, position: int, stop: int, *, max_frame_by
         length = int(data[position + 1])
         body_start = position + 2
     if length > max_frame_bytes:
-        raise PeerError(
-            f"announced a frame of {length} bytes, more than the {max_frame_bytes} accepted; raise the limit or mend the sender"
-        )
+        raise PeerError(f"announced a frame of {length} bytes, at most {max_frame_bytes} are accepted; {_DAMAGED}")
     return FrameHeader(body_start, body_start + length, bool(flags & MORE), bool(flags & COMMAND))
 
 
@@ -130,7 +131,7 @@ def parse_command(body: bytes) -> tuple[str, bytes]:
     """Name and data of a command frame's body; raises `PeerError` if the name is empty, cut off or not ASCII."""
     size = body[0] if body else 0
     if size == 0 or len(body) < 1 + size:
-        raise PeerError(f"sent a command without a whole name: {_shown(body)}; the peer is not a ZMTP 3 peer or is damaged")
+        raise PeerError(f"sent a command without a whole name: {_shown(body)}; {_BROKEN}")
     return _decode_name(body[1 : 1 + size], "command"), body[1 + size :]
 
 
@@ -150,9 +151,7 @@ def parse_properties(data: bytes) -> Properties:
         value_at = position + 1 + data[position] + 4
         value_stop = value_at + int.from_bytes(data[value_at - 4 : value_at], "big")
         if data[position] == 0 or value_at > len(data) or value_stop > len(data):
-            raise PeerError(
-                f"sent READY with a damaged property at byte {position}: {_shown(data[position:])}; the peer is broken or not a ZMTP 3 peer"
-            )
+            raise PeerError(f"sent READY with a damaged property at byte {position}: {_shown(data[position:])}; {_BROKEN}")
         name = _decode_name(data[position + 1 : value_at - 4], "property")
         if name.lower() in seen:
             raise PeerError(f"sent READY with the property {name!r} twice; a peer must name each once")
@@ -160,11 +159,6 @@ def parse_properties(data: bytes) -> Properties:
         found[name] = data[value_at:value_stop]
         position = value_stop
     return Properties(found)
-
-
-def encode_ping(*, ttl_s: float = 0.0, context: bytes = b"") -> bytes:
-    """A PING command frame; ``ttl_s`` goes out in tenths of a second, ``context`` (up to 16 bytes) comes back in the PONG."""
-    return encode_command("PING", round(ttl_s * 10).to_bytes(_PING_TTL_BYTES, "big") + context)
 
 
 def encode_pong(ping_data: bytes) -> bytes:
@@ -200,7 +194,7 @@ def _encode_name(name: str) -> bytes:
 
 def _decode_name(name: bytes, what: str) -> str:
     if not name.isascii():
-        raise PeerError(f"sent a {what} whose name is not ASCII: {_shown(name)}; the peer is broken or not a ZMTP 3 peer")
+        raise PeerError(f"sent a {what} whose name is not ASCII: {_shown(name)}; {_BROKEN}")
     return name.decode("ascii")
 
 

@@ -1,11 +1,11 @@
 """The first bytes of a ZMTP 3.x connection as a state machine without I/O. Pure.
 
-Both ends send a greeting of 64 bytes, then a READY command (mechanism NULL) with their socket type and properties. The connecting end
-announces itself as soon as it has seen a usable greeting; the listening end decides by the other's READY what it wants to be, or refuses with
-an ERROR command. Source: RFC 23 (ZMTP 3.0), RFC 37 (ZMTP 3.1).
+Both ends send a greeting of 64 bytes, then a READY command (mechanism NULL) with their socket type and properties. The
+connecting end announces itself as soon as it has seen a usable greeting; the listening end decides by the other's READY what
+it wants to be, or refuses with an ERROR command. Source: RFC 23 (ZMTP 3.0), RFC 37 (ZMTP 3.1).
 
-We greet as 3.1: libzmq 4.3 then sends subscriptions as SUBSCRIBE commands, and as messages to and from a peer that greeted as 3.0. Nothing
-else differs between the two for the sockets used here.
+We greet as 3.1. Subscriptions are then SUBSCRIBE commands between us and libzmq 4.3; with a peer that greeted as 3.0 they are
+messages. Nothing else differs between the two for the sockets used here.
 
 The texts of the errors are predicates whose subject is the peer, as in `frames`.
 """
@@ -16,7 +16,6 @@ from enum import Enum, StrEnum
 
 from sf_bsread_writer.errors import PeerError, StateError
 from sf_bsread_writer.zmtp.frames import (
-    Properties,
     encode_command,
     encode_properties,
     parse_command,
@@ -28,7 +27,8 @@ GREETING_BYTES = 64
 MAX_HANDSHAKE_BYTES = 64 * 1024
 _SIGNATURE_BYTES = 10
 _MECHANISM = slice(12, 32)
-_TLS_HANDSHAKE = b"\x16\x03"
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
+"""How a TLS server's alert and a TLS client's hello begin."""
 
 
 class SocketType(StrEnum):
@@ -63,10 +63,13 @@ class WrongRole(PeerError):  # noqa: N818 - named for what is wrong, as its call
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What the peer said of itself; ``minor`` 0 stands for ZMTP 3.0, 1 for 3.1 (the lower of its version and ours)."""
+    """What the peer said of itself; ``minor`` is 0 for ZMTP 3.0, 1 for 3.1: the lower of its version and ours.
+
+    The properties, ``Socket-Type`` included, are found by name in any case.
+    """
 
     socket_type: str
-    properties: Properties
+    properties: Mapping[str, bytes]
     minor: int
 
 
@@ -208,7 +211,10 @@ def encode_greeting(*, minor: int = 1) -> bytes:
 
 
 def read_greeting(data: bytes | bytearray) -> int | None:
-    """The peer's minor version, or None while the greeting is not whole; `PeerError` as early as the bytes show that it will not do."""
+    """The peer's minor version, or None while the greeting is not whole.
+
+    Raises `PeerError` as soon as the bytes show that the peer will not do: a stranger may never send 64 of them.
+    """
     if data and (data[0] != 0xFF or (len(data) >= _SIGNATURE_BYTES and data[9] != 0x7F)):
         raise PeerError(_describe_stranger(bytes(data)))
     if len(data) > _SIGNATURE_BYTES and data[10] < 3:
@@ -259,10 +265,11 @@ def _check_source(ready: Ready, ours: SocketType) -> None:
 
 
 def _describe_stranger(data: bytes) -> str:
-    # An anonymous ZMTP 1.0 peer begins with an empty identity frame: length 1, flags 0. A long identity has the flags where the signature ends.
+    # An anonymous ZMTP 1.0 peer begins with an empty identity frame: length 1, flags 0. One with an identity of more than 254
+    # bytes begins as a signature does, but has flags where the signature ends.
     if data[:2] == b"\x01\x00" or (data[0] == 0xFF and not data[9] & 1):
         return "speaks ZMTP 1.0; this program needs 3.x: update the peer to libzmq 4, JeroMQ 0.4 or newer"
-    kind = ", a TLS hello" if data.startswith(_TLS_HANDSHAKE) else ""
+    kind = ", which is TLS" if data.startswith(_TLS_RECORDS) else ""
     shown = repr(data) if len(data) <= 24 else f"{data[:24]!r}…"
     return f"is not a ZMTP peer (got {shown}{kind}); check host and port"
 

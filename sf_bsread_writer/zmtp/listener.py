@@ -1,18 +1,19 @@
 """The listening end: accepts, shakes hands, and hands the connection over. It never reads traffic.
 
-What comes in here may be anything: port scanners, browsers, sockets of the wrong kind, peers that say nothing. None of them may hold up
-the others, so each handshake is a task of its own with a deadline, and both clients and handshakes are limited in number.
+What comes in here may be anything: port scanners, browsers, sockets of the wrong kind, peers that say nothing. None of them may
+hold up the others, so each handshake is a task of its own with a deadline, and clients and handshakes are limited in number.
 """
 
 import asyncio
+import functools
 import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sf_bsread_writer.errors import PeerError, SetupError
+from sf_bsread_writer.zmtp.connection import Connection, peer_address, prepare, shake_hands
 from sf_bsread_writer.zmtp.handshake import Announcement, Handshake, Ready
-from sf_bsread_writer.zmtp.peer import Connection, connection_of, peer_address, prepare, shake_hands, silence
 
 _BACKLOG = 128
 _MAX_HANDSHAKES = 64
@@ -37,13 +38,14 @@ class Listener:
     Parameters
     ----------
     host, port
-        Where to listen; host ``0.0.0.0`` is every IPv4 address, ``::`` every address; port 0 lets the system choose, see `port`.
+        Where to listen; host ``0.0.0.0`` is every IPv4 address, ``::`` every address; port 0 lets the system choose.
     answer
-        Gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse; see `handshake.serving_role`.
+        Gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse; see `serving_role`.
     on_connection
         Gets each connection after its handshake, and owns it.
     max_clients
-        How many connections may be open at a time; further ones are refused with a reason. A connection counts until its socket is closed.
+        How many connections may be open at a time; further ones are refused with a reason. A connection counts until its socket
+        is closed.
     handshake_timeout_s
         After this long without READY the peer is dropped.
     on_trouble
@@ -136,11 +138,13 @@ class Listener:
             return
         task = asyncio.get_running_loop().create_task(self._welcome(sock))
         self._handshakes.add(task)
-        task.add_done_callback(self._welcomed)
+        task.add_done_callback(functools.partial(self._welcomed, sock))
         if len(self._handshakes) >= _MAX_HANDSHAKES:
             self._pause()
 
-    def _welcomed(self, task: asyncio.Task[None]) -> None:
+    def _welcomed(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before its first step, where it would have closed the socket itself
+            sock.close()
         self._handshakes.discard(task)
         self._resume()
 
@@ -150,19 +154,17 @@ class Listener:
         handed_over = False
         try:
             prepare(sock)
-            async with asyncio.timeout(self._timeout_s):
-                await shake_hands(sock, handshake)
-            connection = connection_of(sock, handshake)
+            connection = await shake_hands(sock, handshake, timeout_s=self._timeout_s)
             self._open.append(connection)
             self._accepted += 1
-            handed_over = True
             self._on_connection(connection)
+            handed_over = True
         except PeerError as error:
-            self._count_failure(refused=bool(handshake.farewell))
+            if handshake.farewell:
+                self._refused += 1
+            else:
+                self._failed += 1
             self._complain(f"{address} {error}")
-        except TimeoutError:
-            self._count_failure(refused=False)
-            self._complain(f"{address} {silence(handshake, self._timeout_s)}")
         finally:
             if not handed_over:
                 sock.close()
@@ -174,12 +176,6 @@ class Listener:
                 f"is one client too many: {self._max_clients} are connected, the most accepted; close one and try again"
             )
         return self._answer(ready)
-
-    def _count_failure(self, *, refused: bool) -> None:
-        if refused:
-            self._refused += 1
-        else:
-            self._failed += 1
 
     def _complain(self, text: str) -> None:
         self._reasons.append(text)
