@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal["running", "complete", "incomplete", "stalled", "interrupted", "failed"]
+Cause = Literal["stop reached", "stream silent", "asked to end", "interrupted", "write error"]
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,3 +80,43 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: int
     connected: bool
     output_file: str
+
+
+def describe(report: Report) -> list[str]:
+    """The report in lines for a log or a terminal; the first says how it ended, the last where the file is."""
+    lines = [f"Acquisition {report.outcome}: {report.reason}"]
+    span = f", pulses {report.first_pulse_id}..{report.last_pulse_id}" if report.rows else ""
+    lines.append(f"Asked for: {_asked(report)}; written: {report.rows} pulses of {len(report.channels)} channels{span}")
+    if report.missing_pulses:
+        lines.append(f"Missing: {report.missing_pulses} pulses: {_ranges(report)}")
+    losses = {
+        "no longer in the buffer when asked for": report.evicted_before_start,
+        "dropped by the buffer because this writer was too slow": report.lost_in_buffer,
+        "duplicates left out": report.duplicates,
+        "late ones left out": report.out_of_order,
+        "taken back behind the stop": report.trimmed,
+        "interruptions of the stream": report.reconnects,
+        **{f"messages dropped ({kind})": count for kind, count in report.dropped.items()},
+    }
+    told = [f"{count} {what}" for what, count in losses.items() if count]
+    if told:
+        lines.append(f"Also: {', '.join(told)}")
+    if report.moved_aside is not None:
+        lines.append(f"The file that had this name before is now {report.moved_aside}")
+    lines.append(f"{report.file_bytes / 1e6:.1f} MB in {report.seconds:.1f} s to {report.output_file}")
+    return lines
+
+
+def _asked(report: Report) -> str:
+    start = "now" if report.start_pulse_id is None else str(report.start_pulse_id)
+    if report.stop_pulse_id is not None:
+        return f"{start}..{report.stop_pulse_id}"
+    return f"{start}..now" if report.stop_timestamp_ns is not None else f"{start}.."
+
+
+def _ranges(report: Report, most: int = 10) -> str:
+    shown = [str(gap.first) if gap.first == gap.last else f"{gap.first}..{gap.last}" for gap in report.missing[:most]]
+    if len(report.missing) > most or report.missing_truncated:
+        shown.append("…")
+    step = f" (one pulse in {report.pulse_step} is due)" if report.pulse_step > 1 else ""
+    return ", ".join(shown) + step

@@ -1,0 +1,140 @@
+"""One acquisition's file, worked on in the one thread that may touch HDF5.
+
+The loop hands over jobs and goes on; they are done in the order in which they came. After the first error the jobs
+that are left do nothing, so that the file can be closed with what it holds.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.acquire.receive import Pulses
+from sf_bsread_writer.acquire.report import ChannelReport, Report
+from sf_bsread_writer.errors import OutputError
+from sf_bsread_writer.hdf5.file import FileOptions, PulseFile
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Filing:
+    """A file from its creation to its final name.
+
+    ``final`` is where it goes in the end, None for a dry run. ``on_failure`` is called in the loop when the file
+    cannot be written any more; ``error`` then says why. With ``drop_queue`` set, runs not yet written are left out.
+    """
+
+    def __init__(
+        self, thread: ThreadPoolExecutor, final: Path | None, *, options: FileOptions, on_failure: Callable[[], None]
+    ) -> None:
+        self.final = final
+        self.error: OutputError | None = None
+        self.drop_queue = False
+        self._thread = thread
+        self._loop = asyncio.get_running_loop()
+        self._options = options
+        self._on_failure = on_failure
+        self._file: PulseFile | None = None
+        self._flushing: Future[None] | None = None
+
+    @property
+    def name(self) -> str:
+        """The final name, for people."""
+        return str(self.final or os.devnull)
+
+    @property
+    def file_bytes(self) -> int:
+        """What has been written so far."""
+        return 0 if self._file is None else self._file.written_bytes
+
+    async def create(self) -> None:
+        """Creates the file; raises the OutputError if that fails."""
+        await self._do(self._create)
+        if self.error is not None:
+            raise self.error
+
+    def write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
+        """Hands over the ``rows`` (indices into the run); the segment stays pinned until they are written."""
+        pulses.segment.pin()
+        self._thread.submit(self._write, pulses, rows)
+
+    def flush(self) -> None:
+        """Brings partial columns to the disk; left out while the last flush is still under way."""
+        if self._flushing is None or self._flushing.done():
+            self._flushing = self._thread.submit(self._guarded, self._flush)
+
+    async def rows_written(self) -> int:
+        """How many rows the file has once all that was handed over is done."""
+        return await self._do(lambda: 0 if self._file is None else self._file.rows)
+
+    async def finish(self, rows: int) -> tuple[ChannelReport, ...]:
+        """Cuts the file to its first ``rows`` rows; returns what it holds."""
+        return await self._do(self._finish, rows)
+
+    async def seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
+        """Puts parameters and report into the file, closes it and gives it its name; returns the report as it then is."""
+        return await self._do(self._seal, parameters, report)
+
+    def abandon(self) -> None:
+        """Drops the file and what is still queued for it."""
+        self.drop_queue = True
+        self._thread.submit(self._guarded, self._abandon)
+
+    # In the HDF5 thread
+
+    async def _do(self, job: Callable[..., Result], *args: object) -> Result:
+        return await self._loop.run_in_executor(self._thread, job, *args)
+
+    def _guarded(self, job: Callable[..., Any], *args: object) -> Any:
+        """The job's result, or None and the error kept."""
+        try:
+            return job(*args)
+        except OutputError as error:
+            self._fail(error)
+        except Exception as error:
+            logger.exception("Writing failed in a way that it never should")
+            self._fail(OutputError(f"internal error while writing {self.name}: {error!r}; the log has the traceback"))
+        return None
+
+    def _fail(self, error: OutputError) -> None:
+        self.drop_queue = True
+        if self.error is None:
+            self.error = error
+            self._loop.call_soon_threadsafe(self._on_failure)
+
+    def _create(self) -> None:
+        try:
+            self._file = PulseFile(self.final, options=self._options)
+        except OutputError as error:
+            self.error = error
+            self.drop_queue = True
+
+    def _write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
+        try:
+            if self._file is not None and not self.drop_queue:
+                self._guarded(self._file.write, pulses.run, rows, pulses.arrivals_ns[rows])
+        finally:
+            pulses.segment.unpin()
+
+    def _flush(self) -> None:
+        if self._file is not None and not self.drop_queue:
+            self._file.flush()
+
+    def _finish(self, rows: int) -> tuple[ChannelReport, ...]:
+        summary = None if self._file is None else self._guarded(self._file.finish, rows)
+        return () if summary is None else summary.channels
+
+    def _seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
+        return report
+
+    def _abandon(self) -> None:
+        if self._file is not None:
+            self._file.abandon()

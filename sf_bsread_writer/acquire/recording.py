@@ -1,0 +1,227 @@
+"""One acquisition's account: what was asked for, what came, what was written, what is missing. Pure.
+
+The shell feeds it; the report and the statistics are read from it.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.acquire.coverage import Coverage, Due
+from sf_bsread_writer.acquire.report import Cause, ChannelReport, Outcome, Range, Report, Statistics
+from sf_bsread_writer.acquire.selection import Bound, Choice, PulseBound, Selection, TimeBound, choose
+from sf_bsread_writer.errors import MessageError
+from sf_bsread_writer.message.headers import Channel
+from sf_bsread_writer.message.layout import Layout, Run
+
+MISSING_RANGES_IN_REPORT = 1000
+NO_PULSE = np.iinfo(np.int64).min
+
+
+class Recording:
+    """Accounts for one acquisition, from its start to its report."""
+
+    def __init__(self, selection: Selection, *, stream: str, started_ns: int) -> None:
+        self.selection = selection
+        self.coverage = Coverage()
+        self.due: Due | None = None
+        self.received = 0
+        self.last_pulse_id = self.highest_pulse_id = -1
+        self.last_timestamp_ns: int | None = None
+        self.duplicates = 0
+        self.out_of_order = 0
+        self.trimmed = 0
+        self.oldest_held: int | None = None
+        self.lost_in_buffer = 0
+        self.reconnects = 0
+        self.dropped: Counter[str] = Counter()
+        self._stream = stream
+        self._started_ns = started_ns
+        self._usable: dict[Layout, bool] = {}
+
+    def take(self, run: Run, times_ns: NDArray[np.int64]) -> Choice:
+        """Decides which messages of the run are written, and accounts for all of them."""
+        usable = self._usable_messages(run)
+        last_written = self.coverage.last
+        choice = choose(
+            self.selection,
+            pulse_ids=run.pulse_ids,
+            times_ns=times_ns,
+            usable=usable,
+            last_pulse_id=NO_PULSE if last_written is None else last_written,
+        )
+        self.received += len(run)
+        self.last_pulse_id = int(run.pulse_ids[-1])
+        self.highest_pulse_id = max(self.highest_pulse_id, int(run.pulse_ids.max()))
+        self.last_timestamp_ns = int(run.global_timestamps_ns[-1])
+        self.duplicates += choice.duplicates
+        self.out_of_order += choice.out_of_order
+        if choice.unusable:
+            self.dropped["cannot be assigned to channels"] += choice.unusable
+        self.coverage.add(run.pulse_ids[choice.rows])
+        return choice
+
+    def _usable_messages(self, run: Run) -> NDArray[np.bool_]:
+        usable = np.array([self._is_usable(layout) for layout in run.layouts], np.bool_)
+        return usable[run.layout_index]
+
+    def _is_usable(self, layout: Layout) -> bool:
+        known = self._usable.get(layout)
+        if known is not None:
+            return known
+        if len(self._usable) > 1000:  # every message its own layout: remember, but not without end
+            self._usable.clear()
+        try:
+            due = due_pulses(layout.channels.channels)
+        except MessageError:
+            self._usable[layout] = False
+        else:
+            self._usable[layout] = True
+            self.due = due if self.due is None else self.due.and_also(due)
+        return self._usable[layout]
+
+    def trim(self) -> int:
+        """Takes back what was written beyond the stop pulse; returns how many rows are left."""
+        stop = self.selection.stop
+        before = self.coverage.rows
+        if isinstance(stop, PulseBound):
+            self.coverage.keep_until(stop.pulse_id)
+        self.trimmed += before - self.coverage.rows
+        return self.coverage.rows
+
+    def keep_rows(self, rows: int) -> None:
+        """Only so many of the rows made it into the file."""
+        self.coverage.keep_rows(rows)
+
+    @property
+    def evicted_before_start(self) -> int:
+        """Pulses asked for that were older than the oldest that the buffer held when it was asked."""
+        start, stop = pulse_id_of(self.selection.start), pulse_id_of(self.selection.stop)
+        if start is None or self.oldest_held is None:
+            return 0
+        newest_gone = self.oldest_held - 1 if stop is None else min(self.oldest_held - 1, stop)
+        return self._due.count(start, newest_gone)
+
+    def missing_pulses(self, *, so_far: bool = False) -> int:
+        """Due pulses of the range that were not written; an open end counts to the last one written.
+
+        ``so_far``: what may still come is not counted.
+        """
+        last = None if so_far else pulse_id_of(self.selection.stop)
+        return self.coverage.count_missing(self._due, first=pulse_id_of(self.selection.start), last=last)
+
+    def judge(self, cause: Cause, *, error: Exception | None) -> tuple[Outcome, str]:
+        """How it ended, and why, in words."""
+        if error is not None:
+            return "failed", str(error)
+        missing = self.missing_pulses()
+        stop_met = cause == "stop reached" or (self.selection.stop is None and cause == "asked to end")
+        if stop_met and self.coverage.rows and not missing:
+            return "complete", "every pulse asked for is in the file"
+        shortfall = f"{missing} pulses are missing" if missing else "no pulse arrived" if not self.coverage.rows else "cut short"
+        match cause:
+            case "stream silent":
+                return "stalled", f"no message came any more; {shortfall}"
+            case "interrupted":
+                return "interrupted", f"ended by a signal or kill request; {shortfall}"
+            case _:
+                return "incomplete", shortfall
+
+    def statistics(self, *, connected: bool, output_file: str, file_bytes: int) -> Statistics:
+        """A snapshot for REST."""
+        start, stop = self.selection.start, self.selection.stop
+        return Statistics(
+            start_pulse_id=pulse_id_of(start),
+            stop_pulse_id=pulse_id_of(stop),
+            start_timestamp=_seconds(time_ns_of(start)),
+            stop_timestamp=_seconds(time_ns_of(stop)),
+            last_pulse_id=self.last_pulse_id,
+            last_timestamp=_seconds(self.last_timestamp_ns),
+            rows=self.coverage.rows,
+            received_messages=self.received,
+            missing_pulses=self.missing_pulses(so_far=True),
+            duplicates=self.duplicates,
+            out_of_order=self.out_of_order,
+            file_bytes=file_bytes,
+            connected=connected,
+            output_file=output_file,
+        )
+
+    @property
+    def _due(self) -> Due:
+        return self.due or Due()
+
+    def report(
+        self,
+        *,
+        outcome: Outcome,
+        reason: str,
+        output_file: str,
+        file_bytes: int,
+        now_ns: int,
+        channels: Sequence[ChannelReport] = (),
+    ) -> Report:
+        """The report as things stand."""
+        start, stop = self.selection.start, self.selection.stop
+        running = outcome == "running"
+        missing = self.coverage.missing(
+            self._due,
+            first=pulse_id_of(start),
+            last=None if running else pulse_id_of(stop),
+            limit=MISSING_RANGES_IN_REPORT + 1,
+        )
+        return Report(
+            outcome=outcome,
+            reason=reason,
+            output_file=output_file,
+            moved_aside=None,
+            start_pulse_id=pulse_id_of(start),
+            stop_pulse_id=pulse_id_of(stop),
+            start_timestamp_ns=time_ns_of(start),
+            stop_timestamp_ns=time_ns_of(stop),
+            first_pulse_id=self.coverage.first,
+            last_pulse_id=self.coverage.last,
+            rows=self.coverage.rows,
+            pulse_step=self._due.step,
+            missing_pulses=self.missing_pulses(so_far=running),
+            missing=tuple(Range(first=gap.first, last=gap.last) for gap in missing[:MISSING_RANGES_IN_REPORT]),
+            missing_truncated=len(missing) > MISSING_RANGES_IN_REPORT,
+            evicted_before_start=self.evicted_before_start,
+            lost_in_buffer=self.lost_in_buffer,
+            duplicates=self.duplicates,
+            out_of_order=self.out_of_order,
+            trimmed=self.trimmed,
+            dropped=dict(self.dropped),
+            reconnects=self.reconnects,
+            received_messages=self.received,
+            file_bytes=file_bytes,
+            seconds=(now_ns - self._started_ns) / 1e9,
+            stream=self._stream,
+            channels=tuple(channels),
+        )
+
+
+def due_pulses(channels: Sequence[Channel]) -> Due:
+    """For which pulses a source of these channels sends a message: those in which any channel is due.
+
+    A channel is due when ``(pulse_id - offset) % modulo == 0``. Without channels nothing can be said: every pulse.
+    """
+    rules = [Due(modulo, offset % modulo) for modulo, offset in {(channel.modulo, channel.offset) for channel in channels}]
+    return reduce(Due.and_also, rules) if rules else Due()
+
+
+def pulse_id_of(bound: Bound | None) -> int | None:
+    """The pulse id, if that is what bounds it."""
+    return bound.pulse_id if isinstance(bound, PulseBound) else None
+
+
+def time_ns_of(bound: Bound | None) -> int | None:
+    """The instant, if that is what bounds it."""
+    return bound.time_ns if isinstance(bound, TimeBound) else None
+
+
+def _seconds(time_ns: int | None) -> float | None:
+    return None if time_ns is None else time_ns / 1e9

@@ -1,0 +1,457 @@
+"""The writer's life: stream, state machine, one HDF5 thread, timers, and the end of it all.
+
+Everything here runs in one asyncio loop, except what touches the file: that is one job after the other in a single
+thread, since HDF5 wants one. A run of messages is pinned in its segment until its job is done; when all segments are
+pinned, the stream is not read any further, and the buffer, which holds the pulses anyway, keeps them meanwhile.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from sf_bsread_writer.acquire.filing import Filing
+from sf_bsread_writer.acquire.receive import (
+    BadMessage,
+    CaughtUp,
+    Connected,
+    Disconnected,
+    Overtaken,
+    Pulses,
+    PulseStream,
+    StreamEvent,
+)
+from sf_bsread_writer.acquire.recording import Recording
+from sf_bsread_writer.acquire.report import Cause, Outcome, Report, Statistics, describe
+from sf_bsread_writer.acquire.selection import Bound, PulseBound, Selection, TimeBound
+from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
+from sf_bsread_writer.errors import ExitCode, StateError, UsageError
+from sf_bsread_writer.hdf5.file import FileOptions
+from sf_bsread_writer.zmtp.extension import StartPoint
+
+logger = logging.getLogger(__name__)
+
+FLUSH_INTERVAL_S = 1.0
+TICK_S = 0.25
+PLAIN_STOP_GRACE_S = 1.0
+"""How long after "stop now" a plain source, which cannot say that nothing older is under way, is listened to."""
+FINISH_TIMEOUT_S = 5.0
+"""How long /stop waits for what has arrived at the buffer; the clients that use it kill after ten seconds."""
+KILL_TIMEOUT_S = 1.0
+MANDATORY_PARAMETERS = ("general/created", "general/user", "general/process", "general/instrument")
+
+OUTCOME_EXIT_CODES: Mapping[Outcome, ExitCode] = {
+    "complete": ExitCode.COMPLETE,
+    "incomplete": ExitCode.INCOMPLETE,
+    "stalled": ExitCode.STALLED,
+    "interrupted": ExitCode.INTERRUPTED,
+    "failed": ExitCode.OUTPUT,
+}
+STOPPED_BY: Mapping[Event, Cause] = {
+    Event.REACHED: "stop reached",
+    Event.STALLED: "stream silent",
+    Event.END: "asked to end",
+    Event.INTERRUPTED: "interrupted",
+    Event.WRITE_FAILED: "write error",
+}
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Acquisition:
+    """What belongs to one acquisition and nothing else."""
+
+    recording: Recording
+    filing: Filing
+    start: int | Literal["now"]
+    stop: int | Literal["now"] | None
+    stop_asked_s: float
+    report: Report | None = None
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class WriterService:
+    """Implements `rest.acquisition.Acquisition` on a stream and files.
+
+    ``destination`` gives the path for an ``output_file`` asked for by REST (None: the command line's), itself None for
+    a dry run; it raises UsageError for a path that is not allowed. ``stall_timeout_s``: silence of the stream after
+    which an acquisition that has a stop is closed as it is.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: PulseStream,
+        stream_name: str,
+        destination: Callable[[str | None], Path | None],
+        file_options: FileOptions,
+        stall_timeout_s: float,
+    ) -> None:
+        self.ended = asyncio.Event()
+        self.exit_code = ExitCode.COMPLETE
+        self._stream = stream
+        self._stream_name = stream_name
+        self._destination = destination
+        self._file_options = file_options
+        self._stall_timeout_s = stall_timeout_s
+        self._machine = Machine()
+        self._hdf5 = ThreadPoolExecutor(1, thread_name_prefix="hdf5")
+        self._loop = asyncio.get_running_loop()
+        self._requests = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
+        self._parameters: dict[str, Any] = {}
+        self._acquisition: _Acquisition | None = None
+        self._preset_stop: int | Literal["now"] | None = None
+        self._preset_stop_ns = 0
+        self._persistent = False
+        self._end_when_caught_up = False
+        self._last_message_s = self._last_told_s = time.monotonic()
+        self._last_flush_s = 0.0
+
+    # What REST clients ask for
+
+    @property
+    def status(self) -> Literal["waiting", "writing"]:
+        return "writing" if self._machine.state in (State.WRITING, State.CLOSING) else "waiting"
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self._parameters
+
+    def set_parameters(self, parameters: Mapping[str, Any]) -> None:
+        missing = [name for name in MANDATORY_PARAMETERS if name not in parameters]
+        if missing:
+            raise UsageError(
+                f"Missing mandatory parameters: {', '.join(missing)}; all of {', '.join(MANDATORY_PARAMETERS)} are needed"
+            )
+        self._parameters = dict(parameters)
+
+    async def start(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
+        start: int | Literal["now"] = "now" if pulse_id is None else pulse_id
+        async with self._requests:  # several detectors may send theirs at once
+            acquisition = self._acquisition
+            if self._machine.state is not State.WAITING and acquisition is not None:
+                if start == acquisition.start:
+                    self._machine.on(Event.START_AGAIN)
+                    return
+                await self._start_elsewhere(acquisition, start, output_file)
+            else:
+                await self._start(start, output_file)
+
+    async def stop(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
+        stop: int | Literal["now"] = "now" if pulse_id is None else pulse_id
+        async with self._requests:
+            acquisition = self._acquisition
+            if acquisition is not None and stop == acquisition.stop:
+                self._machine.on(Event.STOP_AGAIN)
+                return
+            if output_file is not None:
+                self._rename(acquisition, output_file)
+            if self._machine.state is State.WAITING or acquisition is None:
+                self._machine.on(Event.STOP)
+                self._preset_stop, self._preset_stop_ns = stop, time.time_ns()
+                return
+            self._machine.on(Event.STOP)
+            self._set_stop(acquisition, stop)
+
+    async def finish(self) -> None:
+        acquisition = self._acquisition
+        if self._machine.state is State.WRITING and acquisition is not None:
+            self._end_when_caught_up = self._stream.mark()
+            if self._end_when_caught_up:
+                await _wait_quietly(acquisition.closed, FINISH_TIMEOUT_S)
+        self._persistent = False
+        if self._machine.state in (State.WAITING, State.WRITING):
+            self._happened(Event.END)
+        await self._until_closed()
+
+    async def kill(self) -> None:
+        self.interrupt(drop_queue=True)
+        await _wait_quietly(self.ended, KILL_TIMEOUT_S)
+        self._end(ExitCode.INTERRUPTED)
+
+    def report(self) -> Report | None:
+        acquisition = self._acquisition
+        if acquisition is None:
+            return None
+        if acquisition.report is not None:
+            return acquisition.report
+        reason = "closing the file" if self._machine.state is State.CLOSING else "still writing"
+        filing = acquisition.filing
+        return acquisition.recording.report(
+            outcome="running", reason=reason, output_file=filing.name, file_bytes=filing.file_bytes, now_ns=time.time_ns()
+        )
+
+    def statistics(self) -> Statistics:
+        acquisition = self._acquisition
+        if acquisition is None:
+            nothing = Recording(Selection(), stream=self._stream_name, started_ns=0)
+            return nothing.statistics(connected=self._stream.connected, output_file="", file_bytes=0)
+        filing = acquisition.filing
+        return acquisition.recording.statistics(
+            connected=self._stream.connected, output_file=filing.name, file_bytes=filing.file_bytes
+        )
+
+    # The process around it
+
+    async def run(self) -> ExitCode:
+        """Serves until the end; returns how it ended. The file is closed when this returns."""
+        tasks = [asyncio.create_task(self._stream.run(self._on_stream)), asyncio.create_task(self._tick_for_ever())]
+        ended = asyncio.create_task(self.ended.wait())
+        try:
+            await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done() and not task.cancelled():
+                    self.exit_code = ExitCode.INTERNAL
+                    logger.error("A part of the writer has failed", exc_info=task.exception())
+                    self.interrupt()
+            await self.ended.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, ended, return_exceptions=True)
+            self._hdf5.shutdown(wait=True)
+        return self.exit_code
+
+    def interrupt(self, *, drop_queue: bool = False) -> None:
+        """Ends it as a signal does: what has been received is written (unless the queue is dropped), the file closed."""
+        self._persistent = False
+        if self._acquisition is not None:
+            self._acquisition.filing.drop_queue |= drop_queue
+        self._happened(Event.INTERRUPTED)
+
+    # Starting and stopping
+
+    async def _start(self, start: int | Literal["now"], output_file: str | None) -> None:
+        if start == "now" and self._preset_stop == "now":
+            self._preset_stop = None  # left over from before: an acquisition cannot stop before it starts
+        selection = Selection(_bound(start), _bound(self._preset_stop, now_ns=self._preset_stop_ns))
+        final = self._destination(output_file)
+        self._persistent |= output_file is not None
+        self._acquisition = self._new_acquisition(start, self._preset_stop, selection, final)
+        self._preset_stop = None
+        await self._carry_out(self._machine.on(Event.START))
+
+    async def _start_elsewhere(self, acquisition: _Acquisition, start: int | Literal["now"], output_file: str | None) -> None:
+        state = self._machine.state
+        if state is not State.WRITING:
+            raise StateError(f"the acquisition from {acquisition.start} is being ended; start again when the status is waiting")
+        if acquisition.recording.coverage.rows and not self._stream.has_past:
+            raise StateError(
+                f"already writing from {acquisition.start}; the source {self._stream_name} cannot go back to {start}: "
+                "stop first, or put a buffer before the writer"
+            )
+        selection = Selection(_bound(start), acquisition.recording.selection.stop)
+        final = acquisition.filing.final if output_file is None else self._destination(output_file)
+        logger.warning("Start changed from %s to %s: what was written so far is dropped and begun anew", acquisition.start, start)
+        self._acquisition = self._new_acquisition(start, acquisition.stop, selection, final)
+        await self._carry_out(self._machine.on(Event.START_ELSEWHERE), replaced=acquisition)
+
+    def _new_acquisition(
+        self, start: int | Literal["now"], stop: int | Literal["now"] | None, selection: Selection, final: Path | None
+    ) -> _Acquisition:
+        recording = Recording(selection, stream=self._stream_name, started_ns=time.time_ns())
+        filing = Filing(self._hdf5, final, options=self._file_options, on_failure=self._on_write_failed)
+        return _Acquisition(recording=recording, filing=filing, start=start, stop=stop, stop_asked_s=time.monotonic())
+
+    def _rename(self, acquisition: _Acquisition | None, output_file: str) -> None:
+        final = self._destination(output_file)
+        self._persistent = True
+        if acquisition is not None and self._machine.state is State.WRITING:
+            acquisition.filing.final = final
+
+    def _set_stop(self, acquisition: _Acquisition, stop: int | Literal["now"]) -> None:
+        recording = acquisition.recording
+        # Against a buffer, "now" becomes a time when the mark comes back: until then all that comes in order belongs to it.
+        now_ns = None if self._stream.has_past and self._stream.connected else time.time_ns()
+        recording.selection = Selection(recording.selection.start, _bound(stop, now_ns=now_ns))
+        acquisition.stop, acquisition.stop_asked_s = stop, time.monotonic()
+        self._watch_stop(acquisition)
+
+    def _watch_stop(self, acquisition: _Acquisition) -> None:
+        match acquisition.stop:
+            case int(pulse_id):
+                if acquisition.recording.highest_pulse_id >= pulse_id:
+                    self._happened(Event.REACHED)
+            case "now":
+                self._stream.mark()
+
+    # Effects
+
+    def _happened(self, event: Event) -> None:
+        """For events that need no answer: what they lead to is carried out without being waited for."""
+        effects = self._machine.on(event)
+        for effect in effects:
+            match effect:
+                case Effect.CLOSE:
+                    assert self._acquisition is not None
+                    self._stream.close()
+                    self._closing = asyncio.create_task(self._close(self._acquisition, event))
+                case Effect.EXIT:
+                    self._end(ExitCode.INTERRUPTED if event is Event.INTERRUPTED else ExitCode.COMPLETE)
+                case _:
+                    raise AssertionError(f"{effect} does not follow from {event}")
+
+    async def _carry_out(self, effects: tuple[Effect, ...], replaced: _Acquisition | None = None) -> None:
+        acquisition = self._acquisition
+        assert acquisition is not None
+        for effect in effects:
+            match effect:
+                case Effect.OPEN:
+                    await self._open(acquisition)
+                case Effect.REOPEN:
+                    assert replaced is not None
+                    replaced.filing.abandon()
+                    await self._open(acquisition)
+                case Effect.WATCH_STOP:
+                    self._watch_stop(acquisition)
+                case _:
+                    raise AssertionError(f"{effect} does not belong to a start")
+
+    async def _open(self, acquisition: _Acquisition) -> None:
+        """Opens the stream first, since "now" is now; what comes waits in the HDF5 thread's queue behind the file."""
+        recording = acquisition.recording
+        self._last_message_s = time.monotonic()
+        created = acquisition.filing.create()
+        opened = await self._stream.open(_start_point(acquisition.start))
+        recording.oldest_held = opened.oldest_pulse_id
+        if acquisition.start == "now":
+            recording.selection = Selection(TimeBound(opened.now_ns), recording.selection.stop)
+        await created
+        logger.info("Writing from %s to %s", recording.selection.start, acquisition.filing.name)
+        if recording.evicted_before_start:
+            logger.warning(
+                "Asked for pulses from %s, but the oldest that the buffer holds is %s", acquisition.start, recording.oldest_held
+            )
+
+    # What the stream brings
+
+    def _on_stream(self, event: StreamEvent) -> None:
+        acquisition = self._acquisition
+        if isinstance(event, Pulses):
+            self._last_message_s = time.monotonic()
+        if self._machine.state is not State.WRITING or acquisition is None:
+            return
+        recording = acquisition.recording
+        match event:
+            case Pulses():
+                self._on_pulses(acquisition, event)
+            case CaughtUp(now_ns=now_ns):
+                self._on_caught_up(acquisition, now_ns)
+            case Overtaken(messages=messages):
+                recording.lost_in_buffer += messages
+                logger.warning("The buffer had to drop %d messages that this writer was too slow for", messages)
+            case BadMessage(kind=kind):
+                recording.dropped[kind] += 1
+            case Disconnected():
+                recording.reconnects += 1
+            case Connected() if acquisition.stop == "now":
+                self._watch_stop(acquisition)  # the mark was lost with the connection
+
+    def _on_pulses(self, acquisition: _Acquisition, pulses: Pulses) -> None:
+        choice = acquisition.recording.take(pulses.run, pulses.times_ns)
+        if logger.isEnabledFor(logging.DEBUG):
+            written = set(choice.rows.tolist())
+            for index, pulse_id in enumerate(pulses.run.pulse_ids.tolist()):
+                logger.debug("Pulse %d %s", pulse_id, "to the file" if index in written else "left out")
+        if choice.rows.size:
+            acquisition.filing.write(pulses, choice.rows)
+        if choice.stop_reached:
+            self._happened(Event.REACHED)
+
+    def _on_caught_up(self, acquisition: _Acquisition, now_ns: int) -> None:
+        selection = acquisition.recording.selection
+        if self._end_when_caught_up:
+            self._happened(Event.END)
+        elif acquisition.stop == "now":
+            if selection.stop is None:
+                acquisition.recording.selection = Selection(selection.start, TimeBound(now_ns))
+            self._happened(Event.REACHED)
+
+    # Time passing
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            acquisition = self._acquisition
+            if self._machine.state is State.WRITING and acquisition is not None:
+                self._tick(acquisition, time.monotonic())
+
+    def _tick(self, acquisition: _Acquisition, now_s: float) -> None:
+        if now_s - self._last_flush_s >= FLUSH_INTERVAL_S:
+            self._last_flush_s = now_s
+            acquisition.filing.flush()
+        silent_s, stopping_s = now_s - self._last_message_s, now_s - acquisition.stop_asked_s
+        sends_no_marks = self._stream.connected and not self._stream.has_past
+        if acquisition.stop is not None and min(silent_s, stopping_s) >= self._stall_timeout_s:
+            self._happened(Event.STALLED)
+        elif acquisition.stop == "now" and sends_no_marks and stopping_s >= PLAIN_STOP_GRACE_S:
+            self._happened(Event.REACHED)
+        elif silent_s >= self._stall_timeout_s and now_s - self._last_told_s >= self._stall_timeout_s:
+            self._last_told_s = now_s
+            logger.warning("No message from %s for %.0f s; the acquisition goes on waiting", self._stream_name, silent_s)
+
+    # The end of an acquisition
+
+    async def _close(self, acquisition: _Acquisition, cause: Event) -> None:
+        recording, filing = acquisition.recording, acquisition.filing
+        recording.keep_rows(await filing.rows_written())
+        channels = await filing.finish(recording.trim())
+        outcome, reason = recording.judge(STOPPED_BY[cause], error=filing.error)
+        report = recording.report(
+            outcome=outcome,
+            reason=reason,
+            output_file=filing.name,
+            file_bytes=filing.file_bytes,
+            channels=channels,
+            now_ns=time.time_ns(),
+        )
+        acquisition.report = await filing.seal(self._parameters, report)
+        self._closed(acquisition, acquisition.report)
+
+    def _on_write_failed(self) -> None:
+        if self._machine.state is State.WRITING:
+            self._happened(Event.WRITE_FAILED)
+
+    def _closed(self, acquisition: _Acquisition, report: Report) -> None:
+        for line in describe(report):
+            logger.info("%s", line)
+        acquisition.closed.set()
+        if report.outcome == "failed":
+            self._machine.on(Event.WRITE_FAILED)
+            self._end(ExitCode.OUTPUT)
+            return
+        self._machine.on(Event.CLOSED)
+        if self._persistent:
+            self._machine.on(Event.REARMED)
+        else:
+            self._end(OUTCOME_EXIT_CODES[report.outcome])
+
+    def _end(self, exit_code: ExitCode) -> None:
+        if not self.ended.is_set():
+            if self.exit_code is ExitCode.COMPLETE:
+                self.exit_code = exit_code
+            self.ended.set()
+
+    async def _until_closed(self) -> None:
+        if self._closing is not None:
+            await self._closing
+
+
+def _bound(value: int | Literal["now"] | None, *, now_ns: int | None = None) -> Bound | None:
+    if value == "now":
+        return None if now_ns is None else TimeBound(now_ns)
+    return None if value is None else PulseBound(value)
+
+
+def _start_point(start: int | Literal["now"]) -> StartPoint:
+    return StartPoint("now") if start == "now" else StartPoint("pulse", max(start, 0))
+
+
+async def _wait_quietly(event: asyncio.Event, timeout_s: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)

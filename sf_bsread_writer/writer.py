@@ -1,0 +1,156 @@
+"""The program ``sf_bsread_writer``: takes the pulses asked for by REST from a buffer (or a source) into one HDF5 file."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+from sf_bsread_writer import __version__, logs
+from sf_bsread_writer.acquire.destination import Destination
+from sf_bsread_writer.acquire.receive import ZmtpStream
+from sf_bsread_writer.acquire.service import WriterService
+from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
+from sf_bsread_writer.hdf5.file import FileOptions
+from sf_bsread_writer.privileges import switch_user
+from sf_bsread_writer.rest.server import Server
+from sf_bsread_writer.ring.segment import MIB, SegmentPool
+from sf_bsread_writer.zmtp.address import Address, parse_address
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["auto", "pull", "sub"]
+
+SEGMENT_BYTES = 16 * MIB
+REST_HOST = "127.0.0.1"
+SWITCH_INTERVAL_S = 0.0005
+"""The receiving and the HDF5 thread take turns ten times as often as Python's default: a socket must not wait 5 ms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterConfig:
+    """What the command line says; sizes in bytes, times in seconds."""
+
+    stream: Address
+    output_file: str
+    user_id: int
+    rest_port: int
+    log_level: str
+    mode: Mode
+    output_root: Path | None
+    overwrite: bool
+    stall_timeout_s: float
+    memory_limit_bytes: int
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; the four positionals are what programs in production start it with."""
+    result = argparse.ArgumentParser(
+        prog="sf_bsread_writer",
+        description="Writes the pulses that are asked for by REST from a bsread stream into one HDF5 file, and ends.",
+        epilog="Example: sf_bsread_writer tcp://127.0.0.1:8082 /data/run_000041.BSREAD.h5 -1 9555 "
+        "and then: curl -X PUT http://127.0.0.1:9555/start_pulse_id/100",
+    )
+    result.add_argument("stream_address", help="the buffer, or a bsread source: tcp://host:port")
+    result.add_argument("output_file", help="HDF5 file to write; missing folders are created; /dev/null for a dry run")
+    result.add_argument("user_id", type=int, help="numeric id of the user to write as; -1 keeps the current user")
+    result.add_argument("rest_port", type=int, help=f"port of the REST API on {REST_HOST}; 0 takes a free one and logs it")
+    result.add_argument("--log_level", default="INFO", choices=logs.LEVELS, help="default INFO; DEBUG tells each pulse")
+    result.add_argument(
+        "--mode", default="auto", choices=get_args(Mode), help="socket type to connect with; auto (default) asks the other side"
+    )
+    result.add_argument(
+        "--output_root", type=Path, help="folder below which an output_file given by REST must lie; default: that of output_file"
+    )
+    result.add_argument("--overwrite", action="store_true", help="replace an existing file; default: move it aside to NAME.1")
+    result.add_argument(
+        "--stall_timeout",
+        type=_positive_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="close the file when a stop is set and the stream has been silent for so long; default 30",
+    )
+    result.add_argument(
+        "--memory_limit",
+        type=parse_bytes,
+        default=256 * MIB,
+        metavar="BYTES",
+        help="memory for messages that are not written yet, K, M or G may follow; default 256M. What does not fit waits in the buffer",
+    )
+    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return result
+
+
+def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
+    """Reads the command line; argparse ends the process with code 2 where it is not usable, UsageError likewise."""
+    given = parser().parse_args(arguments)
+    if not 0 <= given.rest_port <= 65535:
+        raise UsageError(f"rest_port {given.rest_port} is not between 0 and 65535; choose a free port, for example 9555")
+    return WriterConfig(
+        stream=parse_address(given.stream_address),
+        output_file=given.output_file,
+        user_id=given.user_id,
+        rest_port=given.rest_port,
+        log_level=given.log_level,
+        mode=given.mode,
+        output_root=given.output_root,
+        overwrite=given.overwrite,
+        stall_timeout_s=given.stall_timeout,
+        memory_limit_bytes=given.memory_limit,
+    )
+
+
+def _positive_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
+    return seconds
+
+
+async def serve(config: WriterConfig) -> ExitCode:
+    """One writer's whole life."""
+    loop = asyncio.get_running_loop()
+    pool = SegmentPool(config.memory_limit_bytes, SEGMENT_BYTES)
+    stream = ZmtpStream(config.stream, mode=config.mode, name=f"sf_bsread_writer:{config.rest_port}", pool=pool)
+    pool.on_free = partial(loop.call_soon_threadsafe, stream.resume)
+    destination = Destination(config.output_file, root=config.output_root)
+    service = WriterService(
+        stream=stream,
+        stream_name=str(config.stream),
+        destination=destination.resolve,
+        file_options=FileOptions(overwrite=config.overwrite),
+        stall_timeout_s=config.stall_timeout_s,
+    )
+    server = Server(build_app(service), host=REST_HOST, port=config.rest_port)
+    server.bind()
+    # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.
+    switch_user(config.user_id)
+    destination.prepare()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.interrupt)
+    await server.start()
+    try:
+        return await service.run()
+    finally:
+        await server.stop()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code of ``docs/reference/exit-codes.md``."""
+    try:
+        config = parse_config(arguments)
+        logs.configure(config.log_level)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
+        return asyncio.run(serve(config))
+    except BsreadWriterError as error:
+        logger.error("%s", error)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
