@@ -9,7 +9,8 @@ header's length changes with the digits of pulse id and time while nothing behin
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.headers import DataHeader, MainHeader, parse_data_header, parse_main_header
 from sf_bsread_writer.message.types import Compression
+from sf_bsread_writer.zmtp.frames import LONG
+
+SHORT_HEADER_BYTES = 2
+LONG_HEADER_BYTES = 9
 
 
 class HeaderFrame:
@@ -49,20 +54,24 @@ class Layout:
 
     Attributes
     ----------
-    header : the data header frame, shared with other layouts of the same stream
+    header : the data header frame, an object shared with other layouts of the same stream
     n_frames : frames of a whole message, main header included
     total_bytes : from the body to the end of the message
-    frame_starts, frame_lengths : place of each frame's content relative to the body, shape (n_frames - 1,); index 0 is the data header
+    frame_starts, frame_lengths : place of each frame's content, shape (n_frames - 1,); index 0 is the data header
+    frame_ends : frame_starts + frame_lengths, which is where the next frame's header begins
     template_offsets, template_bytes : every frame header byte behind the main header: where (relative to the body) and what
+    template_of_frame : index of each frame's first header byte in the template, shape (n_frames,); the last is its length
     """
 
     __slots__ = (
         "_present",
+        "frame_ends",
         "frame_lengths",
         "frame_starts",
         "header",
         "n_frames",
         "template_bytes",
+        "template_of_frame",
         "template_offsets",
         "total_bytes",
     )
@@ -73,16 +82,21 @@ class Layout:
         header: HeaderFrame,
         frame_starts: NDArray[np.int64],
         frame_lengths: NDArray[np.int64],
-        template_offsets: NDArray[np.intp],
-        template_bytes: NDArray[np.uint8],
+        body: NDArray[np.uint8],
     ) -> None:
+        """``body`` is a message of this layout from its body on; only its frame headers are read, and copied."""
         self.header = header
         self.n_frames = len(frame_starts) + 1
-        self.total_bytes = int(frame_starts[-1] + frame_lengths[-1])
         self.frame_starts = frame_starts
         self.frame_lengths = frame_lengths
-        self.template_offsets = template_offsets
-        self.template_bytes = template_bytes
+        self.frame_ends = frame_starts + frame_lengths
+        self.total_bytes = int(self.frame_ends[-1])
+        header_starts = np.concatenate(([0], self.frame_ends[:-1]))
+        header_sizes = frame_starts - header_starts
+        self.template_of_frame = np.concatenate(([0], np.cumsum(header_sizes)))
+        shift = np.repeat(header_starts - self.template_of_frame[:-1], header_sizes)
+        self.template_offsets: NDArray[np.intp] = (shift + np.arange(len(shift))).astype(np.intp)
+        self.template_bytes = body[self.template_offsets]
         self._present: NDArray[np.bool_] | None = None
 
     @property
@@ -131,7 +145,7 @@ class Layout:
     def present(self) -> NDArray[np.bool_]:
         """Which channels have a value, shape (channels,): any bytes, or for a string (which may be empty) a timestamp.
 
-        A compressed value that says "0 bytes uncompressed" is missing too, but that stands in its content: see `is_missing_payload`.
+        A compressed value that says "0 bytes uncompressed" is missing too, but that stands in its content: `is_missing_payload`.
         Raises what `channels` raises.
         """
         if self._present is None:
@@ -166,15 +180,32 @@ class Run:
 
     def main_header(self, index: int) -> MainHeader:
         """The main header of one message, read again from its frame."""
-        return parse_main_header(self.frames(index)[0])
+        return parse_main_header(self._main_frame(index))
 
     def frames(self, index: int) -> list[memoryview]:
-        """All frames of one message, main header first. Not for the hot path."""
-        raise NotImplementedError
+        """All frames of one message, main header first, in the run's own memory. Not for the hot path."""
+        layout = self.layouts[self.layout_index[index]]
+        body = int(self.bodies[index])
+        places = zip(layout.frame_starts.tolist(), layout.frame_ends.tolist(), strict=True)
+        return [self._main_frame(index), *(self.view[body + start : body + end] for start, end in places)]
 
-    def slice(self, start: int, stop: int) -> "Run":
-        """Messages start..stop (stop exclusive) of this run, in the same memory."""
-        raise NotImplementedError
+    def slice(self, start: int, stop: int) -> Self:
+        """Messages start..stop (stop exclusive) of this run, in the same memory; layouts that are no longer used stay listed."""
+        part = np.s_[start:stop]
+        return replace(
+            self,
+            starts=self.starts[part],
+            bodies=self.bodies[part],
+            ends=self.ends[part],
+            pulse_ids=self.pulse_ids[part],
+            global_timestamps_ns=self.global_timestamps_ns[part],
+            layout_index=self.layout_index[part],
+        )
+
+    def _main_frame(self, index: int) -> memoryview:
+        start = int(self.starts[index])
+        header_bytes = LONG_HEADER_BYTES if self.view[start] & LONG else SHORT_HEADER_BYTES
+        return self.view[start + header_bytes : int(self.bodies[index])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +220,7 @@ class CommandFrame:
 class Dropped:
     """One message that is not passed on, or an in-band command.
 
-    ``kind`` is one of `DROP_KINDS`; ``text`` says what was wrong, with the value; the message lay at start..stop (stop exclusive).
+    ``kind`` is one of `DROP_KINDS`; ``text`` says what was wrong, with the value; it lay at start..stop (stop exclusive).
     """
 
     kind: str
@@ -206,3 +237,5 @@ DROP_KINDS: Sequence[str] = (
     "unknown htype",  # JSON, but of another kind
     "no data header",  # main header alone
 )
+
+Event = Run | CommandFrame | Dropped

@@ -1,7 +1,9 @@
 """Cuts a stream of bytes into runs of whole messages. Pure.
 
-Strategy: speculate that the next messages look like the last ones, verify all of them with one NumPy gather, and walk frame by
-frame only where that fails.
+Strategy: the next messages most likely look like one of the last ones. So their ends are guessed by adding the lengths of known
+layouts, then all frame headers of all guessed messages are compared with those of the layouts in one NumPy gather, and their data
+headers byte by byte. Up to the first message where that fails, everything is known; that one is walked frame by frame, and its
+layout remembered. Nothing is believed that was not compared: a wrong guess costs time only.
 """
 
 from dataclasses import dataclass
@@ -9,21 +11,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.message.layout import CommandFrame, Dropped, Run
+from sf_bsread_writer.errors import MessageError, PeerError
+from sf_bsread_writer.message.headers import MainHeader, UnknownHtypeError, classify_single_frame, parse_main_header
+from sf_bsread_writer.message.layout import (
+    LONG_HEADER_BYTES,
+    SHORT_HEADER_BYTES,
+    CommandFrame,
+    Dropped,
+    Event,
+    HeaderFrame,
+    Layout,
+    Run,
+)
+from sf_bsread_writer.message.types import Compression
+from sf_bsread_writer.message.walk import Limits, Progress, Walk
+from sf_bsread_writer.zmtp.frames import COMMAND, LONG, MORE, parse_command
 
-MIB = 1 << 20
+_GATHER_BYTES = 1 << 16
+"""Frame header bytes compared at once; more would push each other out of the processor's cache."""
 
-Event = Run | CommandFrame | Dropped
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one peer may make us hold. Frames: 2 headers and 2 frames for each of 65536 channels."""
-
-    max_frame_bytes: int = 256 * MIB
-    max_frames: int = 2 + 2 * 65536
-    max_message_bytes: int = 1024 * MIB
-    max_layouts: int = 32
+_MAX_BATCH = 256
+_BRACE = ord("{")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +40,7 @@ class Scan:
 
     ``events`` in order of arrival. Everything before ``consumed`` is done with; what lies in consumed..stop is the beginning of a
     message. ``stop`` is smaller than the one given when a command inside an unfinished message was cut out. Another call makes
-    progress only when at least ``need`` is the stop: until then the owner need not call.
+    progress only when its stop is at least ``need``: until then the owner need not call.
     """
 
     events: list[Event]
@@ -42,26 +50,291 @@ class Scan:
 
 
 class Scanner:
-    """Cuts one connection's bytes into events. Remembers layouts from call to call, never bytes.
+    """Cuts one connection's bytes into events. Remembers layouts from call to call, and how far it got; never bytes.
 
-    The owner calls `scan` with the bytes from the last ``consumed`` on (at the same place or moved as a whole to another one).
+    The owner calls `scan` with the bytes from the last ``consumed`` on, at the same place or moved as a whole to another one.
+    ``speculate=False`` walks every message: for tests and measurements.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, speculate: bool = True) -> None:
         self.limits = limits or Limits()
+        self._speculate = speculate
+        self._layouts: list[Layout] = []  # most recently used first
+        self._totals: list[int] = []  # their distinct lengths, in the same order
+        self._batch = 1
+        self._walk: Walk | None = None
+        self._partial_bytes = 0
 
     @property
     def partial_bytes(self) -> int:
         """Best guess of the whole length of the message that has begun to arrive; 0 if none has."""
-        raise NotImplementedError
+        return self._partial_bytes
+
+    def reset(self) -> None:
+        """Forgets an unfinished message (the connection was lost) and keeps the layouts."""
+        self._walk = None
+        self._partial_bytes = 0
 
     def scan(self, data: NDArray[np.uint8], view: memoryview, start: int, stop: int) -> Scan:
         """Cuts ``data[start:stop]`` into events; ``view`` is the same memory.
 
-        Raises `PeerError` when framing is lost (reserved flag bits, a length over a limit); the connection is then of no more use.
+        Raises `PeerError` when framing is lost (reserved flag bits, a length over a limit): the connection is of no more use.
+        If there are events before that place, they are returned first, and the next call raises.
         """
-        raise NotImplementedError
+        found = _Found(data, view)
+        position = start
+        while True:
+            position = self._take_alike(found, position, stop)
+            walk = self._walk or Walk(self.limits)
+            try:
+                progress = walk.advance(data, view, position, stop, like=self._like())
+                if progress is Progress.COMMAND:
+                    position, stop = self._take_command(found, walk, position, stop)
+                    continue
+            except PeerError:
+                self.reset()
+                if not found:
+                    raise
+                return Scan(events=found.events(), consumed=position, stop=stop, need=stop)
+            if progress is Progress.SHORT:
+                self._walk = walk
+                self._partial_bytes = max(walk.need, self._usual_bytes()) if stop > position else 0
+                return Scan(events=found.events(), consumed=position, stop=stop, need=position + walk.need)
+            self._take_walked(found, walk, position)
+            position += walk.length
+            self._walk = None
 
-    def reset(self) -> None:
-        """Forgets an unfinished message (the connection was lost) and keeps the layouts."""
-        raise NotImplementedError
+    # What looks like the messages before it ------------------------------------------------------------------------------------
+
+    def _take_alike(self, found: "_Found", position: int, stop: int) -> int:
+        """Takes messages of known layouts as long as they follow each other; gives the place behind the last one taken."""
+        while self._layouts and self._speculate:
+            starts, bodies, ends = self._guess(found.view, position, stop)
+            if not starts:
+                break
+            layouts = self._verify(found.data, found.view, bodies, ends)
+            taken = self._take_verified(found, starts, bodies, ends, layouts)
+            if taken:
+                position = ends[taken - 1]
+                self._walk = None
+            if taken < len(starts):
+                self._batch = 1  # what lies behind a wrong guess was compared in vain: begin with one again, then double
+                break
+            self._batch = min(2 * self._batch, _MAX_BATCH)
+        return position
+
+    def _guess(self, view: memoryview, position: int, stop: int) -> tuple[list[int], list[int], list[int]]:
+        """Starts, bodies and ends of the next messages, if they have the length of known layouts and follow each other."""
+        starts: list[int] = []
+        bodies: list[int] = []
+        ends: list[int] = []
+        room = max(1, min(self._batch, _GATHER_BYTES // len(self._layouts[0].template_bytes)))
+        while len(starts) < room and stop - position > LONG_HEADER_BYTES:
+            flags = view[position]
+            if flags == MORE:
+                body = position + SHORT_HEADER_BYTES + view[position + 1]
+            elif flags == MORE | LONG:
+                body = position + LONG_HEADER_BYTES
+                body += int.from_bytes(view[position + 1 : body], "big")
+            else:
+                break
+            for total in self._totals:
+                end = body + total
+                if end < stop:
+                    # A message that follows begins so. If it is anything else, the walk will find out.
+                    flags = view[end]
+                    if flags <= MORE and (end + SHORT_HEADER_BYTES >= stop or view[end + SHORT_HEADER_BYTES] == _BRACE):
+                        break
+                    if MORE < flags <= COMMAND | LONG:
+                        break
+                elif end == stop:
+                    break
+            else:
+                break
+            starts.append(position)
+            bodies.append(body)
+            ends.append(end)
+            position = end
+        return starts, bodies, ends
+
+    def _verify(self, data: NDArray[np.uint8], view: memoryview, bodies: list[int], ends: list[int]) -> list[Layout | None]:
+        """The known layout that each guessed message really has, None where there is none."""
+        layouts: list[Layout | None] = [None] * len(bodies)
+        for layout in self._layouts:
+            if None not in layouts:
+                break
+            open_ = [i for i, known in enumerate(layouts) if known is None and ends[i] - bodies[i] == layout.total_bytes]
+            if not open_:
+                continue
+            at = np.array([bodies[i] for i in open_])
+            same = (data.take(at[:, None] + layout.template_offsets) == layout.template_bytes).all(axis=1)
+            begin, end = int(layout.frame_starts[0]), int(layout.frame_ends[0])
+            header = layout.data_header
+            for i, is_same in zip(open_, same.tolist(), strict=True):
+                # Copied because memoryviews compare item by item: 0.7 µs against 200 for 20 KB.
+                if is_same and bytes(view[bodies[i] + begin : bodies[i] + end]) == header:
+                    layouts[i] = layout
+        return layouts
+
+    def _take_verified(
+        self, found: "_Found", starts: list[int], bodies: list[int], ends: list[int], layouts: list[Layout | None]
+    ) -> int:
+        """Reads main headers up to the first message without layout; gives the number of messages taken."""
+        taken = 0
+        for start, body, end, layout in zip(starts, bodies, ends, layouts, strict=True):
+            if layout is None:
+                break
+            frame = found.view[start + (SHORT_HEADER_BYTES if found.view[start] == MORE else LONG_HEADER_BYTES) : body]
+            try:
+                main = parse_main_header(frame)
+            except MessageError as error:
+                found.drop(frame, layout.n_frames, error, start, end)
+            else:
+                if main.dh_compression is not layout.dh_compression:
+                    break
+                found.add(start, body, end, main, layout)
+            taken += 1
+        for layout in {id(layout): layout for layout in layouts[:taken] if layout is not None}.values():
+            self._used(layout)
+        return taken
+
+    # What does not ------------------------------------------------------------------------------------------------------------
+
+    def _take_walked(self, found: "_Found", walk: Walk, start: int) -> None:
+        starts, lengths = walk.starts, walk.lengths
+        end = start + walk.length
+        main_bytes = int(starts[0] + lengths[0])
+        frame = found.view[start + int(starts[0]) : start + main_bytes]
+        try:
+            main = parse_main_header(frame)
+        except MessageError as error:
+            found.drop(frame, walk.n_frames, error, start, end)
+            return
+        if walk.n_frames == 1:
+            found.drop(
+                frame,
+                1,
+                MessageError(f"message of one frame, a main header without a data header: {bytes(frame)!r:.100}"),
+                start,
+                end,
+            )
+            return
+        body = start + main_bytes
+        layout = self._layout_of(found.data[body:end], starts[1:] - main_bytes, lengths[1:], main.dh_compression)
+        self._used(layout)
+        found.add(start, body, end, main, layout)
+
+    def _take_command(self, found: "_Found", walk: Walk, start: int, stop: int) -> tuple[int, int]:
+        """Gives the places where the message and the bytes begin and end once the command is out of the way."""
+        frame = walk.command
+        if frame is None:
+            raise RuntimeError("a walk stopped at a command that it does not have")
+        name, content = parse_command(bytes(found.view[frame.body_start : frame.body_stop]))
+        found.command(name, content)
+        if walk.n_frames == 0:
+            return frame.body_stop, stop
+        # libzmq sends its heartbeats between the frames of a message too: what is kept and passed on is the message without it.
+        self._walk = walk
+        position = start + walk.length
+        found.data[position : stop - (frame.body_stop - position)] = found.data[frame.body_stop : stop]
+        return start, stop - (frame.body_stop - position)
+
+    def _layout_of(
+        self, body: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], dh_compression: Compression
+    ) -> Layout:
+        """The known layout with these frames and this data header, else a new one that shares the data header if it can."""
+        data_header = body[starts[0] : starts[0] + lengths[0]].tobytes()
+        header = None
+        for layout in self._layouts:
+            if layout.dh_compression is not dh_compression or layout.data_header != data_header:
+                continue
+            if np.array_equal(layout.frame_starts, starts) and np.array_equal(layout.frame_lengths, lengths):
+                return layout
+            header = layout.header
+        return Layout(
+            header=header or HeaderFrame(data_header, dh_compression), frame_starts=starts, frame_lengths=lengths, body=body
+        )
+
+    # What is remembered -------------------------------------------------------------------------------------------------------
+
+    def _used(self, layout: Layout) -> None:
+        if self._layouts and self._layouts[0] is layout:
+            return
+        if layout in self._layouts:
+            self._layouts.remove(layout)
+        self._layouts.insert(0, layout)
+        del self._layouts[self.limits.max_layouts :]
+        self._totals = list(dict.fromkeys(layout.total_bytes for layout in self._layouts))
+
+    def _like(self) -> Layout | None:
+        return self._layouts[0] if self._layouts and self._speculate else None
+
+    def _usual_bytes(self) -> int:
+        """Length of a message like the last one, with room for any main header."""
+        return self._layouts[0].total_bytes + 256 if self._layouts else 0
+
+
+class _Found:
+    """Collects what a scan finds: messages into runs, and all else between them, in order."""
+
+    def __init__(self, data: NDArray[np.uint8], view: memoryview) -> None:
+        self.data = data
+        self.view = view
+        self._events: list[Event] = []
+        self._rows: list[tuple[int, int, int, int, int, int]] = []
+        self._layouts: dict[Layout, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._events or self._rows)
+
+    def add(self, start: int, body: int, end: int, main: MainHeader, layout: Layout) -> None:
+        index = self._layouts.setdefault(layout, len(self._layouts))
+        self._rows.append((start, body, end, main.pulse_id, main.global_timestamp_ns, index))
+
+    def drop(self, frame: memoryview, n_frames: int, error: MessageError, start: int, stop: int) -> None:
+        kind, text = _why_dropped(frame, n_frames, error)
+        self._end_run()
+        self._events.append(Dropped(kind=kind, text=text, start=start, stop=stop))
+
+    def command(self, name: str, content: bytes) -> None:
+        self._end_run()
+        self._events.append(CommandFrame(name=name, data=content))
+
+    def events(self) -> list[Event]:
+        """All of it; the collector is empty afterwards."""
+        self._end_run()
+        return self._events
+
+    def _end_run(self) -> None:
+        if not self._rows:
+            return
+        columns = np.array(self._rows, np.int64).T.copy()
+        self._events.append(
+            Run(
+                data=self.data,
+                view=self.view,
+                starts=columns[0],
+                bodies=columns[1],
+                ends=columns[2],
+                pulse_ids=columns[3],
+                global_timestamps_ns=columns[4],
+                layout_index=columns[5].astype(np.intp),
+                layouts=tuple(self._layouts),
+            )
+        )
+        self._rows = []
+        self._layouts = {}
+
+
+def _why_dropped(frame: memoryview, n_frames: int, error: MessageError) -> tuple[str, str]:
+    """Kind (one of `DROP_KINDS`) and text for a message whose main header gave this error."""
+    if len(frame) == 0:
+        return "empty main header", f"message of {n_frames} frames begins with an empty one"
+    command = classify_single_frame(frame) if n_frames == 1 else None
+    if command is not None:
+        return command.kind, f"source sent {command.kind} {command.address}".rstrip()
+    if isinstance(error, UnknownHtypeError):
+        return "unknown htype", str(error)
+    if n_frames == 1:
+        return "no data header", str(error)
+    return "bad main header", str(error)

@@ -83,21 +83,24 @@ def parse_compression(text: str | None) -> Compression:
     return kind
 
 
-def numpy_shape(shape: Sequence[int] | None) -> tuple[int, ...]:
+def numpy_shape(shape: object) -> tuple[int, ...]:
     """The shape of one value in NumPy order (slowest first), from the wire's order (fastest first).
 
     ``[1280, 1024]`` gives ``(1024, 1280)``. ``None``, ``[]`` and ``[1]`` are how senders write a scalar, and give ``()``.
-    Raises `MessageError` for a dimension that is no positive whole number, and for more elements than a frame can hold.
+    Raises `MessageError` for anything but a list, for a dimension that is no positive whole number, and for more elements
+    than a frame can hold.
     """
-    if not shape or (len(shape) == 1 and shape[0] == 1):
+    if shape is None:
         return ()
+    if not isinstance(shape, list | tuple):
+        raise MessageError(f"shape {shape!r:.100} is no list of dimensions")
     if len(shape) > MAX_DIMENSIONS:
         raise MessageError(f"shape has {len(shape)} dimensions; at most {MAX_DIMENSIONS} can be stored")
-    if any(not isinstance(n, int) or isinstance(n, bool) or n < 1 for n in shape):
-        raise MessageError(f"shape {list(shape)!r:.100} has a dimension that is no positive whole number")
+    if any(type(n) is not int or n < 1 for n in shape):
+        raise MessageError(f"shape {shape!r:.100} has a dimension that is no positive whole number")
     if prod(shape) > MAX_ELEMENTS:
-        raise MessageError(f"shape {list(shape)!r:.100} has more than {MAX_ELEMENTS} elements")
-    return tuple(reversed(shape))
+        raise MessageError(f"shape {shape!r:.100} has more than {MAX_ELEMENTS} elements")
+    return () if len(shape) == 1 and shape[0] == 1 else tuple(reversed(shape))
 
 
 def wire_shape(shape: Sequence[int]) -> list[int]:

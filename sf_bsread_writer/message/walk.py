@@ -1,0 +1,160 @@
+"""One message, frame by frame: the slow and always right way to find its end. Pure.
+
+A walk stops where the bytes stop and goes on at the same frame when more have come, so that a message that trickles in costs no
+more than one that comes at once. All places are relative to the first byte of the message, because its owner may move it.
+
+Where a message differs from an earlier one in a few frames only (a text of another length, a slow channel that is missing), the
+walk jumps: it compares the frame headers of the rest with those of the earlier message, shifted, and goes on where they differ.
+"""
+
+from array import array
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.errors import PeerError
+from sf_bsread_writer.message.layout import LONG_HEADER_BYTES, SHORT_HEADER_BYTES, Layout
+from sf_bsread_writer.zmtp.frames import LONG, MORE, FrameHeader, read_frame_header
+
+MIB = 1 << 20
+
+_FRAMES_BETWEEN_JUMPS = 16
+"""A jump costs as much as walking about so many frames; a message that differs everywhere is walked at half speed at worst."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one peer may make us hold. Frames: 2 headers, and 2 for each of 65536 channels."""
+
+    max_frame_bytes: int = 256 * MIB
+    max_frames: int = 2 + 2 * 65536
+    max_message_bytes: int = 1024 * MIB
+    max_layouts: int = 32
+
+
+class Progress(Enum):
+    """Why a walk stopped."""
+
+    WHOLE = "the message ends here"
+    SHORT = "the bytes end here"
+    COMMAND = "a whole command frame stands here"
+
+
+class Walk:
+    """The frames of one message that have arrived whole, main header first."""
+
+    __slots__ = ("_lengths", "_limits", "_starts", "command", "length", "need")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._starts = array("q")
+        self._lengths = array("q")
+        self.length = 0
+        """Bytes walked: where the next frame header is, relative to the message's first byte."""
+        self.need = 0
+        """After SHORT: how many bytes from the message's first one on must be there before another step can succeed."""
+        self.command: FrameHeader | None = None
+        """After COMMAND: that frame, in the place given to `advance`."""
+
+    @property
+    def n_frames(self) -> int:
+        """Whole frames so far, main header included."""
+        return len(self._starts)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """First content byte of each frame, relative to the message's first byte, shape (n_frames,); a copy."""
+        return np.array(self._starts, np.int64)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Content bytes of each frame, shape (n_frames,); a copy."""
+        return np.array(self._lengths, np.int64)
+
+    def advance(self, data: NDArray[np.uint8], view: memoryview, base: int, stop: int, *, like: Layout | None = None) -> Progress:
+        """Goes on through the message that begins at ``base``, as far as ``stop`` (exclusive) allows.
+
+        ``like`` is the layout of an earlier message, whose frame headers are tried first.
+        Raises `PeerError` when framing is lost.
+        """
+        starts, lengths, limits = self._starts, self._lengths, self._limits
+        position = base + self.length
+        jump_at = max(1, len(starts))
+        while True:
+            if like is not None and len(starts) == jump_at:
+                if self._jump(data, base, stop, like):
+                    return Progress.WHOLE
+                position = base + self.length
+                jump_at = len(starts) + _FRAMES_BETWEEN_JUMPS
+            # The rules of `read_frame_header` once more, for the frames that messages are made of: calling it triples the cost.
+            if stop - position < SHORT_HEADER_BYTES:
+                return self._short(position + SHORT_HEADER_BYTES - base)
+            flags = view[position]
+            if flags <= MORE:
+                begin = position + SHORT_HEADER_BYTES
+                length = view[position + 1]
+            elif flags <= MORE | LONG and stop - position >= LONG_HEADER_BYTES:
+                begin = position + LONG_HEADER_BYTES
+                length = int.from_bytes(view[position + 1 : begin], "big")
+                if length > limits.max_frame_bytes:
+                    return self._special(view, base, stop)
+            else:
+                return self._special(view, base, stop)
+            end = begin + length
+            if end > stop or end - base > limits.max_message_bytes or len(starts) >= limits.max_frames:
+                self._check(end - base)
+                return self._short(end - base + (SHORT_HEADER_BYTES if flags & MORE else 0))
+            starts.append(begin - base)
+            lengths.append(length)
+            position = end
+            self.length = position - base
+            if not flags & MORE:
+                return Progress.WHOLE
+
+    def _short(self, need: int) -> Progress:
+        self.need = need
+        return Progress.SHORT
+
+    def _special(self, view: memoryview, base: int, stop: int) -> Progress:
+        """A command, a long header that is cut off, or damage, of which reading it in full raises."""
+        position = base + self.length
+        header = read_frame_header(view, position, stop, max_frame_bytes=self._limits.max_frame_bytes)
+        if header is None:
+            return self._short(self.length + LONG_HEADER_BYTES)
+        if header.body_stop > stop:
+            return self._short(header.body_stop - base)
+        self.command = header
+        return Progress.COMMAND
+
+    def _check(self, message_bytes: int) -> None:
+        if message_bytes > self._limits.max_message_bytes:
+            raise PeerError(
+                f"sent a message of at least {message_bytes} bytes, more than the {self._limits.max_message_bytes} accepted; "
+                "raise the limit or mend the sender"
+            )
+        if self.n_frames >= self._limits.max_frames:
+            raise PeerError(f"sent a message of more than {self._limits.max_frames} frames; raise the limit or mend the sender")
+
+    def _jump(self, data: NDArray[np.uint8], base: int, stop: int, like: Layout) -> bool:
+        """Takes the frames from here on that have the same headers as in ``like``; True if they end the message."""
+        index = self.n_frames - 1  # frames of a layout are counted without the main header
+        if index >= like.n_frames - 1:
+            return False
+        shift = self.length - int(like.frame_ends[index - 1] if index else 0)
+        reached = int(np.searchsorted(like.frame_ends, stop - base - shift, "right"))  # frames that would lie before stop
+        if reached <= index:
+            return False
+        first, last = int(like.template_of_frame[index]), int(like.template_of_frame[reached])
+        same = data[like.template_offsets[first:last] + (base + shift)] == like.template_bytes[first:last]
+        if not same.all():
+            reached = int(np.searchsorted(like.template_of_frame, first + int(same.argmin()), "right")) - 1
+            if reached == index:
+                return False
+        self._starts.frombytes((like.frame_starts[index:reached] + shift).tobytes())
+        self._lengths.frombytes(like.frame_lengths[index:reached].tobytes())
+        self.length = int(like.frame_ends[reached - 1]) + shift
+        if self.length > self._limits.max_message_bytes:
+            self._check(self.length)
+        return reached == like.n_frames - 1
