@@ -1,0 +1,80 @@
+"""What ``/openapi.json`` cannot learn from the handlers' types: bodies that are read by hand, and empty answers.
+
+The pages that Litestar could show beside the document load their scripts from a CDN, so they are left out.
+"""
+
+from dataclasses import dataclass
+
+from litestar import MediaType
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+)
+
+from sf_bsread_writer import __version__
+from sf_bsread_writer.rest.parse import MANDATORY_PARAMETERS, PULSE_IDS
+
+_TEXT = Schema(type=OpenAPIType.STRING)
+_NOTHING = Schema(type=OpenAPIType.STRING, max_length=0)
+
+
+def openapi_config() -> OpenAPIConfig:
+    """The document, at ``/openapi.json``."""
+    return OpenAPIConfig(
+        title="sf_bsread_writer",
+        version=__version__,
+        description="Writes exactly the pulses asked for to one HDF5 file. Several slashes in a path count as one.",
+        path="/openapi.json",
+        render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
+        use_handler_docstrings=True,
+    )
+
+
+@dataclass
+class EmptyAnswer(Operation):
+    """Answered with an empty text, or with an error in JSON; never with 400, which Litestar expects of any parameter."""
+
+    def __post_init__(self) -> None:
+        responses = self.responses or {}
+        responses.pop("400", None)
+        answer = responses["200"]
+        if isinstance(answer, OpenAPIResponse):
+            answer.content = {"text/plain": OpenAPIMediaType(schema=_NOTHING), **(answer.content or {})}
+
+
+@dataclass
+class StartOrStop(EmptyAnswer):
+    """May carry an output file."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        body = Schema(type=OpenAPIType.OBJECT, properties={"output_file": _TEXT})
+        self.request_body = _json_body(body, required=False)
+        for parameter in self.parameters or ():
+            if isinstance(parameter, Parameter):  # the only one there is: the pulse id
+                parameter.schema = Schema(type=OpenAPIType.INTEGER, minimum=PULSE_IDS[0], maximum=PULSE_IDS[-1])
+
+
+@dataclass
+class TakesParameters(Operation):
+    """Carries the mandatory parameters, and any others."""
+
+    def __post_init__(self) -> None:
+        body = Schema(
+            type=OpenAPIType.OBJECT,
+            properties=dict.fromkeys(MANDATORY_PARAMETERS, _TEXT),
+            required=list(MANDATORY_PARAMETERS),
+            additional_properties=True,
+        )
+        self.request_body = _json_body(body, required=True)
+
+
+def _json_body(schema: Schema, *, required: bool) -> RequestBody:
+    return RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=required)
