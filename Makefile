@@ -1,0 +1,42 @@
+# `make demo` shows what this project does; `make test` is the one gate. Both work on a machine that has make, a C compiler
+# and Python 3.11 or later, and nothing else of ours.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
+	@echo "make test    lint and the test suite, as the continuous integration runs it"
+	@echo "make lint    ruff, mypy and the contracts between the folders"
+	@echo "make clean   removes $(VENV), caches and build products"
+	@echo "PYTHON=python3.12 make …   takes another interpreter (3.11 or later)"
+
+# The stamp is newer than pyproject.toml once everything is installed: later calls start at once.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "sf_bsread_writer needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)." >&2; \
+	  echo "Name another one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/sf_bsread demo
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: lint
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info demo-output
+	find sf_bsread_writer tests -name __pycache__ -type d -prune -exec rm -rf {} +
