@@ -10,12 +10,14 @@ interpreter's own files may be unreadable.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
 
 import uvicorn
 from litestar import Litestar
+from litestar.types import Receive, Scope, Send
 
 from sf_bsread_writer.errors import SetupError
 
@@ -104,17 +106,22 @@ class Server:
             _logger.warning("REST: cut off %d connections, %d requests", len(state.connections), len(state.tasks))
         for connection in list(state.connections):
             connection.transport.abort()
+        await asyncio.sleep(0)  # sockets close, and uvicorn learns that nobody waits for the answers, in the loop's next round
         tasks = list(state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # an aborted transport closes its socket in the next round of the loop
 
 
 def _uvicorn_server(app: Litestar) -> uvicorn.Server:
     """Set up to the point at which nothing is left to be imported, configured by nothing but these arguments."""
+
+    async def cancellable(scope: Scope, receive: Receive, send: Send) -> None:
+        with contextlib.suppress(asyncio.CancelledError):  # uvicorn would log a request that was cut off as a bug
+            await app(scope, receive, send)
+
     config = uvicorn.Config(
-        app,
+        cancellable,
         http="h11",
         ws="none",
         interface="asgi3",

@@ -28,7 +28,7 @@ class FakeAcquisition:
     """Implements `rest.acquisition.Acquisition`: notes the calls, and does as little as can be observed.
 
     ``failure`` is raised by every method (by `status` too) while it is set. `finish` and `kill` set ``ended``, as a writer
-    tells its program that it may go; `finish` waits for ``may_finish`` before that.
+    tells its program that it may go; `finish` sets ``finishing``, then waits for ``may_finish`` before that.
     """
 
     def __init__(self) -> None:
@@ -37,6 +37,7 @@ class FakeAcquisition:
         self.ended = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.may_finish.set()
+        self.finishing = asyncio.Event()
         self.last_report: Report | None = None
         self._status: Literal["waiting", "writing"] = "waiting"
         self._parameters: Mapping[str, Any] = {}
@@ -82,6 +83,7 @@ class FakeAcquisition:
     async def finish(self) -> None:
         """Noted as ``("finish",)``."""
         self._fail()
+        self.finishing.set()
         await self.may_finish.wait()
         self.calls.append(("finish",))
         self._status = "waiting"
