@@ -244,13 +244,15 @@ class Scanner:
     ) -> Layout:
         """The known layout with these frames and this data header, else a new one that shares the data header if it can."""
         data_header = body[starts[0] : starts[0] + lengths[0]].tobytes()
-        header = None
+        total_bytes = int(starts[-1] + lengths[-1])
+        header: HeaderFrame | None = None
         for layout in self._layouts:
-            if layout.dh_compression is not dh_compression or layout.data_header != data_header:
+            if header is None and layout.dh_compression is dh_compression and layout.data_header == data_header:
+                header = layout.header
+            if layout.header is not header or layout.total_bytes != total_bytes:
                 continue
             if np.array_equal(layout.frame_starts, starts) and np.array_equal(layout.frame_lengths, lengths):
                 return layout
-            header = layout.header
         return Layout(
             header=header or HeaderFrame(data_header, dh_compression), frame_starts=starts, frame_lengths=lengths, body=body
         )
