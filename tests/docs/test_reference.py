@@ -6,6 +6,8 @@ from typing import get_args
 
 from sf_bsread_writer.acquire.report import ChannelReport, Outcome, Report, Statistics
 from sf_bsread_writer.errors import MEANING
+from sf_bsread_writer.rest.app import build_app
+from sf_bsread_writer.testing.acquisition import FakeAcquisition
 from sf_bsread_writer.zmtp import extension
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -48,3 +50,10 @@ def test_start_points_are_those_of_the_code() -> None:
     cells = [row[0] for row in rows_of((REFERENCE / "buffer-writer-protocol.md").read_text(encoding="utf-8"))]
     documented = [cell.strip("`").partition(" ")[0] for cell in cells if re.fullmatch(r"`[a-z]+( [NT])?`", cell)]
     assert sorted(documented) == sorted(get_args(extension.StartKind))
+
+
+def test_rest_paths_are_those_of_the_code() -> None:
+    paths = build_app(FakeAcquisition()).openapi_schema.to_schema()["paths"]
+    served = {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations}
+    documented = re.findall(r"^### (.*)$", (REFERENCE / "rest.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {heading.replace("/N", "/{pulse_id}") for heading in documented} == served | {"GET /openapi.json"}
