@@ -213,7 +213,7 @@ class ClientWishes:
         name = _decode_name(properties.get("X-Name", b""))
         arrivals = properties.get("X-Arrivals", b"0")
         if arrivals not in {b"0", b"1"}:
-            raise PeerError(f"sent the property X-Arrivals = {arrivals[:40]!r}; expected 0 or 1")
+            raise PeerError(f"property X-Arrivals = {arrivals[:40]!r}; expected 0 or 1")
         return cls(name=name, start=_decode_start(properties.get("X-Start", default)), arrivals=arrivals == b"1")
 
 
@@ -256,9 +256,9 @@ def _decode_start(value: bytes) -> StartPoint:
     try:
         start = StartPoint.parse(value.decode("ascii", "backslashreplace"))
     except UsageError as error:
-        raise PeerError(f"sent an unusable X-Start property: {error}") from None
+        raise PeerError(f"property X-Start: {error}") from None
     if start.kind == "now":
-        raise PeerError('sent the property X-Start = "now", which only the command BSR-START may ask for; use "live"')
+        raise PeerError('property X-Start = "now", which only the command BSR-START may ask for; use "live"')
     return start
 
 
@@ -267,5 +267,5 @@ def _decode_number(ready: Ready, name: str) -> int | None:
     if value is None:
         return None
     if not (value.isdigit() and len(value) <= 19):
-        raise PeerError(f"sent the property {name} = {value[:40]!r}; expected a decimal number")
+        raise PeerError(f"property {name} = {value[:40]!r}; expected a decimal number")
     return int(value)

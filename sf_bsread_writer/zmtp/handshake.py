@@ -91,7 +91,8 @@ class Handshake:
     announce
         Connecting end: our socket type and properties (without ``Socket-Type``).
     answer
-        Listening end: gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse.
+        Listening end: gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse; the
+        text goes to the peer.
     minor
         The minor version to greet with: 1, or 0 to be a ZMTP 3.0 peer.
     """
@@ -199,7 +200,7 @@ def serving_role(ready: Ready) -> SocketType:
     """What a listening end is for this peer: PUSH for PULL, PUB for SUB; raises `PeerError` for every other socket type."""
     if ready.socket_type in {SocketType.PULL, SocketType.SUB}:
         return SocketType(ready.socket_type).partner
-    raise PeerError(f"is a {ready.socket_type} socket; only PULL and SUB sockets can read here")
+    raise PeerError(f"a {ready.socket_type} socket cannot read here, only PULL and SUB can")
 
 
 def encode_greeting(*, minor: int = 1) -> bytes:
@@ -225,7 +226,9 @@ def read_greeting(data: bytes | bytearray) -> int | None:
         return None
     mechanism = bytes(data[_MECHANISM]).rstrip(b"\0")
     if mechanism != b"NULL":
-        raise PeerError(f"wants security mechanism {_readable(mechanism)}, only NULL is supported; switch it off at the peer")
+        raise PeerError(
+            f"wants security mechanism {_readable(mechanism) or '(none)'}, only NULL is supported; switch it off at the peer"
+        )
     # A higher version than ours must be accepted: such a peer adapts to us (RFC 23).
     return data[11] if data[10] == 3 else 255
 
@@ -243,7 +246,8 @@ def _encode_ready(socket_type: SocketType, properties: Mapping[str, bytes]) -> b
 def _parse_ready(body: bytes, minor: int) -> Ready:
     name, data = parse_command(body)
     if name == "ERROR":
-        raise PeerError(f"refused the connection: {_readable(data[1 : 1 + data[0]] if data else b'')}")
+        reason = data[1 : 1 + data[0]] if data else b""
+        raise PeerError(f"refused the connection: {_readable(reason) or 'it gave no reason'}")
     if name != "READY":
         raise PeerError(f"sent the command {name[:40]!r} where READY was expected; it is not a ZMTP 3 peer with mechanism NULL")
     properties = parse_properties(data)
@@ -277,4 +281,4 @@ def _describe_stranger(data: bytes) -> str:
 def _readable(data: bytes) -> str:
     """Text of a peer as it may stand in one line of a log."""
     text = data.decode("ascii", "backslashreplace")
-    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text) or "(nothing)"
+    return "".join(character if character.isprintable() else f"\\x{ord(character):02x}" for character in text)

@@ -162,9 +162,10 @@ class Listener:
         except PeerError as error:
             if handshake.farewell:
                 self._refused += 1
+                self._complain(f"{address} was refused: {error}")
             else:
                 self._failed += 1
-            self._complain(f"{address} {error}")
+                self._complain(f"{address} {error}")
         finally:
             if not handed_over:
                 sock.close()
@@ -172,9 +173,7 @@ class Listener:
     def _decide(self, ready: Ready) -> Announcement:
         self._open = [connection for connection in self._open if connection.socket.fileno() >= 0]
         if len(self._open) >= self._max_clients:
-            raise PeerError(
-                f"is one client too many: {self._max_clients} are connected, the most accepted; close one and try again"
-            )
+            raise PeerError(f"too many clients: {self._max_clients} are connected, the most accepted; close one and try again")
         return self._answer(ready)
 
     def _complain(self, text: str) -> None:
