@@ -62,6 +62,7 @@ class Channel:
     """One channel as the data header describes it. ``shape`` is in NumPy order, slowest first; ``()`` is a scalar.
 
     The shape of a string channel is always ``()``: what senders write there is stale or wrong, so it is not read.
+    A dimension may be 0; such a channel never has a value.
     """
 
     name: str
@@ -206,7 +207,8 @@ def _channel(wire: _WireChannel) -> Channel:
         return Channel(
             name=wire.name,
             type=kind,
-            shape=() if kind is ValueType.STRING else numpy_shape(wire.shape),
+            # The Python sender makes an empty list a channel of shape [0]; its values never hold anything, but the others' do.
+            shape=() if kind is ValueType.STRING else numpy_shape(wire.shape, may_be_empty=True),
             big_endian=_is_big_endian(wire.encoding),
             compression=parse_compression(wire.compression),
             modulo=1 if wire.modulo is None else wire.modulo,

@@ -145,12 +145,16 @@ class Layout:
     def present(self) -> NDArray[np.bool_]:
         """Which channels have a value, shape (channels,): any bytes, or for a string (which may be empty) a timestamp.
 
+        A channel whose shape has no elements never has one.
+
         A compressed value that says "0 bytes uncompressed" is missing too, but that stands in its content: `is_missing_payload`.
         Raises what `channels` raises.
         """
         if self._present is None:
-            is_string = np.array([channel.is_string for channel in self.channels.channels], bool)
-            self._present = (self.value_lengths > 0) | (is_string & (self.timestamp_lengths > 0))
+            channels = self.channels.channels
+            is_string = np.array([channel.is_string for channel in channels], bool)
+            is_empty = np.array([channel.value_bytes == 0 for channel in channels], bool)
+            self._present = (self.value_lengths > 0) & ~is_empty | is_string & (self.timestamp_lengths > 0)
         return self._present
 
 

@@ -27,6 +27,8 @@ from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.message.walk import Limits, Progress, Walk
 from sf_bsread_writer.zmtp.frames import COMMAND, LONG, MORE, parse_command
 
+__all__ = ["Event", "Limits", "Scan", "Scanner"]
+
 _GATHER_BYTES = 1 << 16
 """Frame header bytes compared at once; more would push each other out of the processor's cache."""
 

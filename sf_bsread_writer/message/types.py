@@ -83,10 +83,11 @@ def parse_compression(text: str | None) -> Compression:
     return kind
 
 
-def numpy_shape(shape: object) -> tuple[int, ...]:
+def numpy_shape(shape: object, *, may_be_empty: bool = False) -> tuple[int, ...]:
     """The shape of one value in NumPy order (slowest first), from the wire's order (fastest first).
 
     ``[1280, 1024]`` gives ``(1024, 1280)``. ``None``, ``[]`` and ``[1]`` are how senders write a scalar, and give ``()``.
+    ``may_be_empty`` allows dimensions of 0.
     Raises `MessageError` for anything but a list, for a dimension that is no positive whole number, and for more elements
     than a frame can hold.
     """
@@ -96,7 +97,7 @@ def numpy_shape(shape: object) -> tuple[int, ...]:
         raise MessageError(f"shape {shape!r:.100} is no list of dimensions")
     if len(shape) > MAX_DIMENSIONS:
         raise MessageError(f"shape has {len(shape)} dimensions; at most {MAX_DIMENSIONS} can be stored")
-    if any(type(n) is not int or n < 1 for n in shape):
+    if any(type(n) is not int or n < (0 if may_be_empty else 1) for n in shape):
         raise MessageError(f"shape {shape!r:.100} has a dimension that is no positive whole number")
     if prod(shape) > MAX_ELEMENTS:
         raise MessageError(f"shape {shape!r:.100} has more than {MAX_ELEMENTS} elements")
