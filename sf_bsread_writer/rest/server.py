@@ -127,7 +127,7 @@ def _uvicorn_server(app: Litestar) -> uvicorn.Server:
         interface="asgi3",
         lifespan="off",
         log_config=None,  # our own logging, then
-        log_level=logging.WARNING,  # at INFO it tells how to quit it with CTRL+C
+        log_level=logging.WARNING,  # unset, it counts as TRACE, and each connection gets its lines formatted
         access_log=False,
         workers=1,
         proxy_headers=False,

@@ -1,0 +1,84 @@
+"""Where an acquisition may be written: the rules for paths from the command line and from REST.
+
+The command line may name any file. REST is open to every user of the machine, and the writer may run as another one of them:
+what comes that way has to lie below one folder, the root. Both are resolved anew for each request, links and ``..`` included,
+because folders come and go while a writer waits.
+"""
+
+import os
+from pathlib import Path
+
+from sf_bsread_writer.errors import OutputError, UsageError
+
+DRY_RUN = Path(os.devnull)
+"""This output file means: do everything but write. It is in use at beamlines, and allowed whatever the root is."""
+
+
+class Destination:
+    """The command line's output file, and the rule for others.
+
+    ``root`` is the folder that REST's output files have to lie below; None takes the folder of ``output_file``, and with a
+    dry run there is none. Relative paths start in the current folder. Raises UsageError for what cannot be a file's name.
+    """
+
+    def __init__(self, output_file: str, *, root: Path | None = None) -> None:
+        default = _file_at(output_file, Path()).absolute()
+        self.default: Path | None = None if _resolved(default) == DRY_RUN else default
+        folder = None if self.default is None else self.default.parent
+        self._root = folder if root is None else root.absolute()
+        self._base = folder or self._root
+
+    def resolve(self, output_file: str | None) -> Path | None:
+        """The absolute path to write to, None for a dry run. ``output_file`` is what REST asks for, None if it does not.
+
+        A relative one starts in the folder of the command line's file, or in the root if that is a dry run. The default is
+        given back as it is, others without links and ``..``. Raises UsageError with the path and the root.
+        """
+        if output_file is None:
+            return self.default
+        path = _resolved(_file_at(output_file, self._base or Path("/")))
+        if path == DRY_RUN:
+            return None
+        if self._root is None:
+            raise UsageError(
+                f"output_file {output_file!r} is not allowed: the writer was started with {DRY_RUN} and without --output_root; "
+                f"send {str(DRY_RUN)!r}, or start it with --output_root FOLDER"
+            )
+        root = _resolved(self._root)
+        if root not in path.parents:
+            raise UsageError(
+                f"output_file {output_file!r} is not allowed: {str(path)!r} is not below {str(root)!r}; "
+                "choose a path below that folder, or start the writer with another --output_root"
+            )
+        if path.is_dir():
+            raise UsageError(f"output_file {output_file!r} is a folder; add the name of a file")
+        return path
+
+    def prepare(self) -> None:
+        """Creates the missing folders of the command line's file, as the current user. Raises OutputError if that fails."""
+        if self.default is not None:
+            create_folder_of(self.default)
+
+
+def create_folder_of(file: Path) -> None:
+    """Creates the missing folders of a file, as the current user. Raises OutputError if that fails."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot create the folder {str(file.parent)!r} as user id {os.geteuid()}: {error.strerror or error}; "
+            "create it, or choose another output file"
+        ) from error
+
+
+def _file_at(text: str, base: Path) -> Path:
+    """The path of this name, from ``base`` if it is relative; raises UsageError for names that no file can have."""
+    if "\0" in text or os.path.basename(text) in ("", ".", ".."):
+        raise UsageError(f"output_file {text!r} is not the name of a file; give for example /data/run_000042.BSREAD.h5")
+    return base / text
+
+
+def _resolved(path: Path) -> Path:
+    """Without links and ``..``, as far as the path exists. `Path.resolve` would raise for links in a circle."""
+    real = os.path.realpath(path)
+    return Path("/" + real.lstrip("/"))  # POSIX keeps two slashes at the beginning apart from one; Linux does not
