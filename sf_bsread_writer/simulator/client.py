@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.simulator.prepared import MAIN_HEADER_START, Batch
+from sf_bsread_writer.zmtp.connection import Connection
 from sf_bsread_writer.zmtp.frames import (
     encode_pong,
     parse_command,
@@ -20,7 +21,6 @@ from sf_bsread_writer.zmtp.frames import (
     subscription_change,
 )
 from sf_bsread_writer.zmtp.handshake import SocketType
-from sf_bsread_writer.zmtp.peer import Connection
 
 _PIECES_AT_ONCE = 1024
 """IOV_MAX of Linux: more pieces than this in one call are an error."""

@@ -6,17 +6,17 @@ messages at once. What repeats (images, waveforms, text, compressed values: see 
 is referred to by every message that needs it. Nothing is encoded while the stream runs but the main header.
 """
 
-import hashlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.message.encode import encode_data_header, encode_value
+from sf_bsread_writer.message.encode import encode_data_header, encode_main_header, encode_value, header_hash
 from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.model import NS_PER_S
 from sf_bsread_writer.simulator.channels import Pattern, SimulatedChannel
@@ -91,12 +91,9 @@ class PreparedHeader:
 
     def __init__(self, channels: Sequence[SimulatedChannel], *, dh_compression: Compression = Compression.NONE) -> None:
         self.channels = tuple(channels)
-        frame = bytes(encode_data_header([channel.channel for channel in channels], dh_compression))
-        self.header_frame = encode_frame(frame, more=True)
-        self.hash = hashlib.md5(frame, usedforsecurity=False).hexdigest()
-        self._main_header = (
-            f'%d,"global_timestamp":{{"sec":%d,"ns":%d}},"hash":"{self.hash}","dh_compression":"{dh_compression.value}"}}'
-        )
+        on_wire = [channel.channel for channel in channels]
+        self._header_frame = encode_frame(encode_data_header(on_wire, dh_compression), more=True)
+        self._encode_main_header = partial(encode_main_header, hash=header_hash(on_wire), dh_compression=dh_compression)
         self._salts = [salt(channel.channel.name) for channel in channels]
         self._prepared = [_prepare(channel) for channel in channels]
         self._templates: OrderedDict[bytes, _Template] = OrderedDict()
@@ -112,10 +109,6 @@ class PreparedHeader:
         for first, stop in pairwise([0, *changes.tolist(), len(pulse_ids)]):
             self._render(self._template(present[first]), pulse_ids[first:stop], times_ns[first:stop], pieces, ends)
         return Batch(pieces=pieces, ends=ends)
-
-    def main_header(self, pulse_id: int, time_ns: int) -> bytes:
-        """The first frame's content."""
-        return MAIN_HEADER_START + (self._main_header % (pulse_id, *divmod(time_ns, NS_PER_S))).encode()
 
     def _template(self, present: NDArray[np.bool_]) -> _Template:
         key = present.tobytes()
@@ -161,8 +154,9 @@ class PreparedHeader:
         block = _patched(template, pulse_ids, times_ns)
         view, size = memoryview(block.data).cast("B"), len(template.row)
         for i, (pulse_id, time_ns) in enumerate(zip(pulse_ids.tolist(), times_ns.tolist(), strict=True)):
-            pieces.append(encode_frame(self.main_header(pulse_id, time_ns), more=True))
-            pieces.append(self.header_frame)
+            main_header = self._encode_main_header(pulse_id=pulse_id, global_timestamp_ns=time_ns)
+            pieces.append(encode_frame(main_header, more=True))
+            pieces.append(self._header_frame)
             start, done = i * size, 0
             for cut, index in template.cuts:
                 if cut > done:
@@ -201,4 +195,4 @@ def _prepare(simulated: SimulatedChannel) -> list[bytes]:
     if repeats_after is None:
         return []
     phases = range(repeats_after)
-    return [encode_frame(bytes(encode_value(simulated.channel, value_at(simulated, phase))), more=True) for phase in phases]
+    return [encode_frame(encode_value(simulated.channel, value_at(simulated, phase)), more=True) for phase in phases]

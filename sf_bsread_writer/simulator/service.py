@@ -23,9 +23,9 @@ from sf_bsread_writer.simulator.pacing import Pacer
 from sf_bsread_writer.simulator.prepared import Batch, PreparedHeader
 from sf_bsread_writer.simulator.stream import Burst, Plan
 from sf_bsread_writer.zmtp.address import Address
+from sf_bsread_writer.zmtp.connection import Connection
 from sf_bsread_writer.zmtp.handshake import Announcement, Ready, SocketType
 from sf_bsread_writer.zmtp.listener import Listener
-from sf_bsread_writer.zmtp.peer import Connection
 
 NS_BETWEEN_UNPACED = 1_000
 """Between the timestamps of messages that are sent as fast as possible: they differ, and stay near the clock."""

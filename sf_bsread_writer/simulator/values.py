@@ -92,13 +92,14 @@ def _array(simulated: SimulatedChannel, phase: int, repeats_after: int) -> NDArr
 def _spot(shape: tuple[int, ...], dtype: np.dtype[np.generic], own: int, turn: float) -> NDArray[Any]:
     """A Gaussian spot at ``turn`` (0…1) of its circle, at most 120 bright so that it fits every type."""
     height, width = shape
-    y = np.arange(height) - height * (0.5 + 0.25 * np.sin(2 * np.pi * turn))
-    x = np.arange(width) - width * (0.5 + 0.25 * np.cos(2 * np.pi * turn))
+    y = np.arange(height, dtype=np.float32) - height * (0.5 + 0.25 * np.sin(2 * np.pi * turn))
+    x = np.arange(width, dtype=np.float32) - width * (0.5 + 0.25 * np.cos(2 * np.pi * turn))
     radius = max(min(height, width) / 12, 1.0)
-    bright = np.exp(-((y / radius) ** 2))[:, None] * (100 * np.exp(-((x / radius) ** 2)))[None, :]
+    bright = np.outer(np.exp(-((y / radius) ** 2)), 100 * np.exp(-((x / radius) ** 2))).astype(np.int16)
     # A short piece of noise over and over: hashing every pixel takes 0.1 s for each picture of a megapixel.
     noise = hash64(np.arange(10_007), np.array([own + round(turn * 1000)])) & np.uint64(15)
-    return _wrapped(bright.astype(np.int64) + np.resize(noise.astype(np.int64), shape), dtype)
+    bright += np.resize(noise.astype(np.int16), shape)
+    return (bright > 50).astype(dtype) if dtype.kind == "b" else bright.astype(dtype)
 
 
 def _wrapped(numbers: NDArray[np.int64], dtype: np.dtype[np.generic]) -> NDArray[Any]:
