@@ -19,7 +19,7 @@ async def resolve(address: Address) -> list[Target]:
     A thread of its own, not the event loop's pool: that one is joined at exit, and a name server that does not answer would
     then hold the process for many seconds.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeError):
         return _look_up(address, socket.AI_NUMERICHOST)
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[Target]] = loop.create_future()
