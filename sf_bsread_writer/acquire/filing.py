@@ -43,6 +43,7 @@ class Filing:
         self._options = options
         self._on_failure = on_failure
         self._file: PulseFile | None = None
+        self._creating: asyncio.Future[None] | None = None
         self._flushing: Future[None] | None = None
 
     @property
@@ -55,9 +56,14 @@ class Filing:
         """What has been written so far."""
         return 0 if self._file is None else self._file.written_bytes
 
-    async def create(self) -> None:
-        """Creates the file; raises the OutputError if that fails."""
-        await self._do(self._create)
+    def create(self) -> None:
+        """Begins with the file; what is written from now on waits for it."""
+        self._creating = self._loop.run_in_executor(self._thread, self._guarded, self._create)
+
+    async def created(self) -> None:
+        """Waits for the file; raises the OutputError if it cannot be created."""
+        if self._creating is not None:
+            await self._creating
         if self.error is not None:
             raise self.error
 
@@ -111,11 +117,7 @@ class Filing:
             self._loop.call_soon_threadsafe(self._on_failure)
 
     def _create(self) -> None:
-        try:
-            self._file = PulseFile(self.final, options=self._options)
-        except OutputError as error:
-            self.error = error
-            self.drop_queue = True
+        self._file = PulseFile(self.final, options=self._options)
 
     def _write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
         try:

@@ -70,6 +70,7 @@ class _Acquisition:
     start: int | Literal["now"]
     stop: int | Literal["now"] | None
     stop_asked_s: float
+    stop_asked_ns: int
     report: Report | None = None
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -149,13 +150,14 @@ class WriterService:
             if acquisition is not None and stop == acquisition.stop:
                 self._machine.on(Event.STOP_AGAIN)
                 return
-            if output_file is not None:
-                self._rename(acquisition, output_file)
+            final = None if output_file is None else self._destination(output_file)
+            self._machine.on(Event.STOP)
+            self._persistent |= output_file is not None
             if self._machine.state is State.WAITING or acquisition is None:
-                self._machine.on(Event.STOP)
                 self._preset_stop, self._preset_stop_ns = stop, time.time_ns()
                 return
-            self._machine.on(Event.STOP)
+            if output_file is not None:
+                acquisition.filing.final = final
             self._set_stop(acquisition, stop)
 
     async def finish(self) -> None:
@@ -172,7 +174,7 @@ class WriterService:
     async def kill(self) -> None:
         self.interrupt(drop_queue=True)
         await _wait_quietly(self.ended, KILL_TIMEOUT_S)
-        self._end(ExitCode.INTERRUPTED)
+        self.ended.set()
 
     def report(self) -> Report | None:
         acquisition = self._acquisition
@@ -205,11 +207,11 @@ class WriterService:
         try:
             await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
-                if task.done() and not task.cancelled():
-                    self.exit_code = ExitCode.INTERNAL
+                if task.done():
                     logger.error("A part of the writer has failed", exc_info=task.exception())
                     self.interrupt()
-            await self.ended.wait()
+                    await self.ended.wait()
+                    self._fail()
         finally:
             for task in tasks:
                 task.cancel()
@@ -256,20 +258,21 @@ class WriterService:
     ) -> _Acquisition:
         recording = Recording(selection, stream=self._stream_name, started_ns=time.time_ns())
         filing = Filing(self._hdf5, final, options=self._file_options, on_failure=self._on_write_failed)
-        return _Acquisition(recording=recording, filing=filing, start=start, stop=stop, stop_asked_s=time.monotonic())
-
-    def _rename(self, acquisition: _Acquisition | None, output_file: str) -> None:
-        final = self._destination(output_file)
-        self._persistent = True
-        if acquisition is not None and self._machine.state is State.WRITING:
-            acquisition.filing.final = final
+        return _Acquisition(
+            recording=recording,
+            filing=filing,
+            start=start,
+            stop=stop,
+            stop_asked_s=time.monotonic(),
+            stop_asked_ns=time.time_ns(),
+        )
 
     def _set_stop(self, acquisition: _Acquisition, stop: int | Literal["now"]) -> None:
         recording = acquisition.recording
         # Against a buffer, "now" becomes a time when the mark comes back: until then all that comes in order belongs to it.
         now_ns = None if self._stream.has_past and self._stream.connected else time.time_ns()
         recording.selection = Selection(recording.selection.start, _bound(stop, now_ns=now_ns))
-        acquisition.stop, acquisition.stop_asked_s = stop, time.monotonic()
+        acquisition.stop, acquisition.stop_asked_s, acquisition.stop_asked_ns = stop, time.monotonic(), time.time_ns()
         self._watch_stop(acquisition)
 
     def _watch_stop(self, acquisition: _Acquisition) -> None:
@@ -291,8 +294,9 @@ class WriterService:
                     assert self._acquisition is not None
                     self._stream.close()
                     self._closing = asyncio.create_task(self._close(self._acquisition, event))
+                    self._closing.add_done_callback(self._on_closing_done)
                 case Effect.EXIT:
-                    self._end(ExitCode.INTERRUPTED if event is Event.INTERRUPTED else ExitCode.COMPLETE)
+                    self.ended.set()
                 case _:
                     raise AssertionError(f"{effect} does not follow from {event}")
 
@@ -307,8 +311,10 @@ class WriterService:
                     assert replaced is not None
                     replaced.filing.abandon()
                     await self._open(acquisition)
-                case Effect.WATCH_STOP:
+                case Effect.WATCH_STOP if self._machine.state is State.WRITING:  # it may have ended while it was opened
                     self._watch_stop(acquisition)
+                case Effect.WATCH_STOP:
+                    pass
                 case _:
                     raise AssertionError(f"{effect} does not belong to a start")
 
@@ -316,12 +322,12 @@ class WriterService:
         """Opens the stream first, since "now" is now; what comes waits in the HDF5 thread's queue behind the file."""
         recording = acquisition.recording
         self._last_message_s = time.monotonic()
-        created = acquisition.filing.create()
+        acquisition.filing.create()
         opened = await self._stream.open(_start_point(acquisition.start))
         recording.oldest_held = opened.oldest_pulse_id
         if acquisition.start == "now":
             recording.selection = Selection(TimeBound(opened.now_ns), recording.selection.stop)
-        await created
+        await acquisition.filing.created()
         logger.info("Writing from %s to %s", recording.selection.start, acquisition.filing.name)
         if recording.evicted_before_start:
             logger.warning(
@@ -350,7 +356,14 @@ class WriterService:
             case Disconnected():
                 recording.reconnects += 1
             case Connected() if acquisition.stop == "now":
-                self._watch_stop(acquisition)  # the mark was lost with the connection
+                self._ask_again(acquisition)
+
+    def _ask_again(self, acquisition: _Acquisition) -> None:
+        """The mark was lost with the connection; what came to the buffer meanwhile must not slip in before the new one."""
+        selection = acquisition.recording.selection
+        if selection.stop is None:
+            acquisition.recording.selection = Selection(selection.start, TimeBound(acquisition.stop_asked_ns))
+        self._watch_stop(acquisition)
 
     def _on_pulses(self, acquisition: _Acquisition, pulses: Pulses) -> None:
         choice = acquisition.recording.take(pulses.run, pulses.times_ns)
@@ -397,6 +410,10 @@ class WriterService:
 
     # The end of an acquisition
 
+    def _on_write_failed(self) -> None:
+        if self._machine.state is State.WRITING:
+            self._happened(Event.WRITE_FAILED)
+
     async def _close(self, acquisition: _Acquisition, cause: Event) -> None:
         recording, filing = acquisition.recording, acquisition.filing
         recording.keep_rows(await filing.rows_written())
@@ -413,29 +430,27 @@ class WriterService:
         acquisition.report = await filing.seal(self._parameters, report)
         self._closed(acquisition, acquisition.report)
 
-    def _on_write_failed(self) -> None:
-        if self._machine.state is State.WRITING:
-            self._happened(Event.WRITE_FAILED)
-
     def _closed(self, acquisition: _Acquisition, report: Report) -> None:
+        level = logging.INFO if report.outcome == "complete" else logging.WARNING
         for line in describe(report):
-            logger.info("%s", line)
+            logger.log(level, "%s", line)
+        self.exit_code = OUTCOME_EXIT_CODES[report.outcome]
         acquisition.closed.set()
-        if report.outcome == "failed":
-            self._machine.on(Event.WRITE_FAILED)
-            self._end(ExitCode.OUTPUT)
-            return
-        self._machine.on(Event.CLOSED)
-        if self._persistent:
+        failed = report.outcome == "failed"
+        self._machine.on(Event.WRITE_FAILED if failed else Event.CLOSED)
+        if self._persistent and not failed:
             self._machine.on(Event.REARMED)
         else:
-            self._end(OUTCOME_EXIT_CODES[report.outcome])
-
-    def _end(self, exit_code: ExitCode) -> None:
-        if not self.ended.is_set():
-            if self.exit_code is ExitCode.COMPLETE:
-                self.exit_code = exit_code
             self.ended.set()
+
+    def _on_closing_done(self, closing: asyncio.Task[None]) -> None:
+        if not closing.cancelled() and closing.exception() is not None:
+            logger.error("The acquisition could not be brought to its end", exc_info=closing.exception())
+            self._fail()
+
+    def _fail(self) -> None:
+        self.exit_code = ExitCode.INTERNAL
+        self.ended.set()
 
     async def _until_closed(self) -> None:
         if self._closing is not None:
