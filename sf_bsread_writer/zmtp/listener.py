@@ -6,6 +6,7 @@ hold up the others, so each handshake is a task of its own with a deadline, and 
 
 import asyncio
 import functools
+import os
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -87,8 +88,10 @@ class Listener:
                 (self.host, self.port), family=family, backlog=_BACKLOG, dualstack_ipv6=self.host == "::"
             )
         except OSError as error:
+            # create_server puts the address into strerror once more
+            reason = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
             raise SetupError(
-                f"cannot listen on {self.host}:{self.port}: {error.strerror or error}; "
+                f"cannot listen on {self.host}:{self.port}: {reason or error}; "
                 "stop the program that uses this port, or choose another host or port"
             ) from error
         self._socket.setblocking(False)
