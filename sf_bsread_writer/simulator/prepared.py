@@ -99,7 +99,7 @@ class PreparedHeader:
         self._templates: OrderedDict[bytes, _Template] = OrderedDict()
         everything = self.batch(np.zeros(1, np.int64), np.zeros(1, np.int64), np.ones((1, len(channels)), np.bool_))
         self.message_bytes = sum(map(len, everything.pieces))
-        """Size on the wire of a message in which no channel is missing."""
+        """Size on the wire of a message in which no channel is missing, give or take the digits of pulse id and time."""
 
     def batch(self, pulse_ids: NDArray[np.int64], times_ns: NDArray[np.int64], present: NDArray[np.bool_]) -> Batch:
         """One message for each pulse id; ``times_ns`` are the global timestamps, and ``present`` is ``(messages, channels)``."""

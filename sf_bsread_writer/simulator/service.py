@@ -62,6 +62,8 @@ class SourceConfig:
             raise UsageError(f"a rate of {self.rate_hz} Hz is not possible; give pulses a second, or 0 for as fast as possible")
         if self.queue_messages < 1:
             raise UsageError(f"a queue holds at least one message, not {self.queue_messages}")
+        if self.messages is not None and self.messages < 1:
+            raise UsageError(f"a stream has at least one message, not {self.messages}; leave the number out for an endless one")
         if not self.plan.epochs[0].channels:
             raise UsageError("a source needs at least one channel")
 
@@ -118,7 +120,7 @@ class Source:
 
     @property
     def message_bytes(self) -> int:
-        """Size on the wire of a message with the first header in which no channel is missing."""
+        """About the size on the wire of a message with the first header in which no channel is missing."""
         return self._headers[0].message_bytes
 
     async def start(self) -> None:
