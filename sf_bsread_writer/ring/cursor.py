@@ -47,6 +47,7 @@ class Cursor:
         self._ends: NDArray[np.int64] = np.empty(0, np.int64)  # of the slice's messages, counted in bytes sent
         self._sent = 0
         self._total = 0
+        self._messages = 0  # of earlier slices
 
     @property
     def next(self) -> int:
@@ -57,6 +58,11 @@ class Cursor:
     def idle(self) -> bool:
         """True if all of the last slice has been sent."""
         return self._sent == self._total
+
+    @property
+    def messages(self) -> int:
+        """How many messages have been begun to be sent."""
+        return self._messages + self._begun()
 
     def move(self, sequence: int) -> None:
         """Goes on at ``sequence``, forward or back; only between slices (see `cut`)."""
@@ -91,6 +97,7 @@ class Cursor:
             wanted = select(serial, rows)
             starts, ends, arrivals_ns = starts[wanted], ends[wanted], arrivals_ns[wanted]
         first = self._next
+        self._messages += len(self._ends)
         self._next += count
         self._ends = np.cumsum(ends - starts)
         self._sent = 0
@@ -108,13 +115,16 @@ class Cursor:
 
         Those bytes are the next ones of the slice; the cursor does not count them any more and is idle.
         """
-        if self.idle:
-            return 0
-        begun = int(np.searchsorted(self._ends, self._sent, side="right"))
-        boundary = int(self._ends[begun - 1]) if begun else 0
-        rest = int(self._ends[begun]) - self._sent if self._sent > boundary else 0
+        begun = self._begun()
+        rest = int(self._ends[begun - 1]) - self._sent if begun else 0
+        self._messages += begun
+        self._ends = self._ends[:0]
         self._sent = self._total = 0
         return rest
+
+    def _begun(self) -> int:
+        """How many of the slice's messages have been sent, at least in part."""
+        return int(np.searchsorted(self._ends, self._sent, side="left")) + 1 if self._sent else 0
 
 
 def _fitting(rows: Rows, max_bytes: int) -> int:

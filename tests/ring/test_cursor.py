@@ -35,6 +35,7 @@ def test_a_slice_ends_with_its_segment_and_with_the_log() -> None:
     while (part := cursor.take(log, 1000)) is not None:
         taken.append((part.serial, list(part.spans)))
         cursor.sent(sum(stop - start for start, stop in part.spans))
+    assert cursor.messages == 3
     assert taken == [(1, [(0, 20)]), (2, [(0, 7)])]
     assert (cursor.next, cursor.idle) == (3, True)
 
@@ -118,5 +119,6 @@ def test_a_cut_leaves_exactly_the_rest_of_the_message_that_has_begun(lengths: li
     cursor.sent(sent - split)
     assert cursor.cut() == (0 if sent in {0, *ends} else min(end for end in ends if end > sent) - sent)
     assert cursor.idle
+    assert cursor.messages == sum(end - length < sent for end, length in zip(ends, lengths, strict=True))
     cursor.move(0)
     assert cursor.take(log, 10**6) is not None

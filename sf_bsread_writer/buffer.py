@@ -1,0 +1,122 @@
+"""The program ``sf_bsread_buffer``: always connected to a source, holds its last messages, gives every client all of them."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import get_args
+
+from sf_bsread_writer import __version__, logs
+from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
+from sf_bsread_writer.relay.config import (
+    ALL_INTERFACES,
+    DEFAULT_BUFFER_LENGTH,
+    DEFAULT_MAX_CLIENTS,
+    DEFAULT_PORT,
+    BufferConfig,
+    default_memory_limit_bytes,
+    parse_bytes,
+)
+from sf_bsread_writer.relay.service import Relay
+from sf_bsread_writer.zmtp.address import parse_address
+from sf_bsread_writer.zmtp.peer import Mode
+
+logger = logging.getLogger(__name__)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line; the short options and ``stream`` are what programs in production start it with."""
+    result = argparse.ArgumentParser(
+        prog="sf_bsread_buffer",
+        description="Connects to a bsread source, holds its last messages, and gives every client all of them.",
+        epilog="Example: sf_bsread_buffer -o 8082 -b 1000 tcp://localhost:9999",
+    )
+    result.add_argument("stream", help="the source: tcp://host:port")
+    result.add_argument(
+        "-o",
+        "--output_port",
+        type=int,
+        default=DEFAULT_PORT,
+        help=f"port for clients; 0 takes a free one; default {DEFAULT_PORT}",
+    )
+    result.add_argument(
+        "-b",
+        "--buffer_length",
+        type=int,
+        default=DEFAULT_BUFFER_LENGTH,
+        help=f"messages to hold; default {DEFAULT_BUFFER_LENGTH}",
+    )
+    result.add_argument("--log_level", default="INFO", choices=logs.LEVELS, help="default INFO; DEBUG tells each message")
+    result.add_argument("--analyzer", action="store_true", help="log anomalies of the incoming stream")
+    result.add_argument(
+        "--memory_limit",
+        type=_size,
+        metavar="BYTES",
+        help="memory that messages may take, K, M, G or T may follow; default a quarter of the machine's",
+    )
+    result.add_argument(
+        "--mode", default="auto", choices=get_args(Mode), help="socket type to connect with; auto (default) asks the source"
+    )
+    result.add_argument(
+        "--bind", default=ALL_INTERFACES, metavar="ADDRESS", help="address to serve clients on; default all interfaces"
+    )
+    result.add_argument(
+        "--max_clients",
+        type=int,
+        default=DEFAULT_MAX_CLIENTS,
+        help=f"clients that may be connected at a time; default {DEFAULT_MAX_CLIENTS}",
+    )
+    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    return result
+
+
+def config_from(given: argparse.Namespace) -> BufferConfig:
+    """Checks what was given; raises `UsageError` with what is wrong."""
+    return BufferConfig(
+        source=parse_address(given.stream),
+        port=given.output_port,
+        buffer_length=given.buffer_length,
+        analyzer=given.analyzer,
+        memory_limit_bytes=default_memory_limit_bytes() if given.memory_limit is None else given.memory_limit,
+        mode=given.mode,
+        bind=given.bind,
+        max_clients=given.max_clients,
+    )
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+async def serve(config: BufferConfig) -> None:
+    """One buffer's whole life: until SIGTERM or SIGINT."""
+    relay = Relay(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, relay.stop)
+    await relay.start()
+    await relay.run()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code of ``docs/reference/exit-codes.md``."""
+    given = parser().parse_args(arguments)
+    logs.configure(given.log_level)
+    try:
+        asyncio.run(serve(config_from(given)))
+    except BsreadWriterError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    except Exception:
+        logger.exception("an error of this program itself ends it")
+        return ExitCode.INTERNAL
+    return ExitCode.COMPLETE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

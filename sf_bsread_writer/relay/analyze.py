@@ -1,0 +1,267 @@
+"""What is unusual in a stream: for whoever starts the buffer with ``--analyzer``. Pure.
+
+Nothing here changes what is kept or sent. Most of it is known per layout, not per message: which values are absent, which frames
+have a wrong size. So a steady stream costs a few comparisons for each run, and only compressed values and texts a look at each.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.errors import MessageError
+from sf_bsread_writer.message.compression import bitshuffle_chunk, decompress, is_missing_payload, lz4_chunk
+from sf_bsread_writer.message.decode import decode_string
+from sf_bsread_writer.message.headers import Channel, DataHeader
+from sf_bsread_writer.message.layout import Layout, Run
+from sf_bsread_writer.message.types import Compression
+
+MISSING = "missing value"
+SKIPPED = "skipped pulse id"
+DUPLICATE = "duplicate pulse id"
+DECREASING = "decreasing pulse id"
+CHANGED = "changed data header"
+UNDECODABLE = "undecodable data header"
+FRAMES = "wrong number of frames"
+DAMAGED = "damaged value"
+
+_TIMESTAMP_BYTES = (0, 16)
+_LONGEST_COUNTED_GAP = 1_000_000
+_MOST_KNOWN_LAYOUTS = 64
+_MOST_CHANNELS = 100_000
+_NAMES_IN_A_TEXT = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly:
+    """Something unusual that was seen ``count`` times in one run; ``text`` describes the first of them."""
+
+    kind: str
+    text: str
+    count: int = 1
+
+
+class Analyzer:
+    """Looks at one stream, run by run. ``counts`` has all anomalies by kind, ``missing`` the missing values by channel."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.missing: Counter[str] = Counter()
+        self._last_pulse_id: int | None = None
+        self._last_layout: Layout | None = None
+        self._schedule = _Schedule(())
+        self._known: dict[Layout, _Facts] = {}
+
+    def look(self, run: Run) -> list[Anomaly]:
+        """What is unusual in these messages, compared with those before.
+
+        That a channel's value is missing is told the first time only, and counted always.
+        """
+        found = self._headers(run)
+        found += self._pulse_ids(run.pulse_ids)
+        for index in np.unique(run.layout_index).tolist():
+            rows = np.flatnonzero(run.layout_index == index)
+            found += self._values(run, run.layouts[index], rows)
+        for anomaly in found:
+            self.counts[anomaly.kind] += anomaly.count
+        return [anomaly for anomaly in found if anomaly.text]
+
+    def _headers(self, run: Run) -> list[Anomaly]:
+        changes = np.flatnonzero(np.diff(run.layout_index, prepend=-1)).tolist()
+        found = []
+        for row in changes:
+            layout = run.layouts[run.layout_index[row]]
+            before, self._last_layout = self._last_layout, layout
+            if before is not None and before.data_header != layout.data_header:
+                text = f"the data header changed at pulse {run.pulse_ids[row]}: {_difference(before, layout)}"
+                found.append(Anomaly(kind=CHANGED, text=text))
+            self._schedule = self._facts(layout).schedule
+        return found
+
+    def _pulse_ids(self, pulse_ids: NDArray[np.int64]) -> list[Anomaly]:
+        before = pulse_ids[0] - self._schedule.step if self._last_pulse_id is None else self._last_pulse_id
+        self._last_pulse_id = int(pulse_ids[-1])
+        steps = np.diff(pulse_ids, prepend=before)
+        found = []
+        for row in np.flatnonzero(steps != self._schedule.step).tolist():
+            step, pulse_id = int(steps[row]), int(pulse_ids[row])
+            if step == 0:
+                found.append(Anomaly(kind=DUPLICATE, text=f"pulse {pulse_id} came twice"))
+            elif step < 0:
+                found.append(Anomaly(kind=DECREASING, text=f"pulse {pulse_id} came after {pulse_id - step}, {-step} back"))
+            elif missed := self._schedule.missed(pulse_id - step, pulse_id):
+                text = f"pulse {pulse_id} came after {pulse_id - step}: {missed} pulses in between were skipped"
+                found.append(Anomaly(kind=SKIPPED, text=text, count=missed))
+        return found
+
+    def _values(self, run: Run, layout: Layout, rows: NDArray[np.intp]) -> list[Anomaly]:
+        facts = self._facts(layout)
+        first = f"at pulse {run.pulse_ids[rows[0]]}"
+        found = [Anomaly(kind=kind, text=f"{text} {first}", count=len(rows)) for kind, text in facts.faults]
+        due: dict[tuple[int, int], NDArray[np.intp]] = {}
+        for channel in facts.absent:
+            when = _when(channel)
+            if when not in due:
+                due[when] = rows[_is_due(run.pulse_ids[rows], *when)]
+            found += self._missing(channel, run.pulse_ids[due[when]])
+        for number in facts.looked_at:
+            found += self._content(run, layout, number, rows)
+        return found
+
+    def _missing(self, channel: Channel, pulse_ids: NDArray[np.int64]) -> list[Anomaly]:
+        if not len(pulse_ids):
+            return []
+        is_new = channel.name not in self.missing and len(self.missing) < _MOST_CHANNELS
+        if is_new or channel.name in self.missing:
+            self.missing[channel.name] += len(pulse_ids)
+        text = f"channel {channel.name!r} has no value at pulse {pulse_ids[0]}, where it is due" if is_new else ""
+        return [Anomaly(kind=MISSING, text=text, count=len(pulse_ids))]
+
+    def _content(self, run: Run, layout: Layout, number: int, rows: NDArray[np.intp]) -> list[Anomaly]:
+        """Looks into compressed values and texts of one channel."""
+        channel = layout.channels.channels[number]
+        start, length = int(layout.value_starts[number]), int(layout.value_lengths[number])
+        missing: list[int] = []
+        damaged: list[tuple[int, str]] = []
+        for row, body in zip(rows.tolist(), run.bodies[rows].tolist(), strict=True):
+            payload = run.view[body + start : body + start + length]
+            if channel.compression is not Compression.NONE and is_missing_payload(channel.compression, payload):
+                missing.append(row)
+            elif problem := _problem(channel, payload):
+                damaged.append((row, problem))
+        found = []
+        if damaged:
+            row, problem = damaged[0]
+            text = f"channel {channel.name!r} at pulse {run.pulse_ids[row]}: {problem}"
+            found.append(Anomaly(kind=DAMAGED, text=text, count=len(damaged)))
+        pulse_ids = run.pulse_ids[missing]
+        return found + self._missing(channel, pulse_ids[_is_due(pulse_ids, *_when(channel))])
+
+    def _facts(self, layout: Layout) -> "_Facts":
+        facts = self._known.get(layout)
+        if facts is None:
+            if len(self._known) >= _MOST_KNOWN_LAYOUTS:
+                self._known.clear()
+            facts = self._known[layout] = _facts_of(layout)
+        return facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is true of every message with one layout: ``faults`` as (kind, text), and numbers of channels to be looked into."""
+
+    schedule: "_Schedule"
+    faults: Sequence[tuple[str, str]] = ()
+    absent: Sequence[Channel] = ()
+    looked_at: Sequence[int] = ()
+
+
+class _Schedule:
+    """In which pulses a message is due: any that some channel is due in, given as (modulo, offset). Without channels: in all."""
+
+    def __init__(self, dues: Sequence[tuple[int, int]]) -> None:
+        self._dues = dues or [(1, 0)]
+        first_offset = self._dues[0][1]
+        self.step = gcd(*(modulo for modulo, _ in self._dues), *(offset - first_offset for _, offset in self._dues))
+
+    def missed(self, before: int, after: int) -> int:
+        """How many pulses strictly between these two are due; only estimated for more than a million."""
+        if self.step == 1 and any(modulo == 1 for modulo, _ in self._dues):
+            return after - before - 1
+        if after - before > _LONGEST_COUNTED_GAP:
+            return (after - before) // self.step
+        between = np.arange(before + 1, after, dtype=np.int64)
+        due = np.zeros(len(between), bool)
+        for modulo, offset in self._dues:
+            due |= _is_due(between, modulo, offset)
+        return int(due.sum())
+
+
+def _when(channel: Channel) -> tuple[int, int]:
+    """Modulo and offset, the offset below the modulo; senders may write a modulo that is none."""
+    modulo = max(1, channel.modulo)
+    return modulo, channel.offset % modulo
+
+
+def _is_due(pulse_ids: NDArray[np.int64], modulo: int, offset: int) -> NDArray[np.bool_]:
+    return np.equal((pulse_ids - offset) % modulo, 0)
+
+
+def _facts_of(layout: Layout) -> _Facts:
+    try:
+        header = layout.header.decoded
+    except MessageError as error:
+        return _Facts(_Schedule(()), faults=[(UNDECODABLE, str(error))])
+    schedule = _Schedule(sorted({_when(channel) for channel in header.channels}))
+    try:
+        present = layout.present
+    except MessageError as error:
+        return _Facts(schedule, faults=[(FRAMES, str(error))])
+    channels = header.channels
+    faults = [*_size_faults(layout, channels, present)]
+    looked_at = [i for i in np.flatnonzero(present).tolist() if channels[i].is_string or _is_compressed(channels[i])]
+    return _Facts(schedule, faults, [channels[i] for i in np.flatnonzero(~present).tolist()], looked_at)
+
+
+def _size_faults(layout: Layout, channels: Sequence[Channel], present: NDArray[np.bool_]) -> list[tuple[str, str]]:
+    """Frames whose length no message of this layout should have."""
+    faults = []
+    values, timestamps = layout.value_lengths.tolist(), layout.timestamp_lengths.tolist()
+    for channel, is_present, value, timestamp in zip(channels, present.tolist(), values, timestamps, strict=True):
+        if is_present and not channel.is_string and not _is_compressed(channel) and value != channel.value_bytes:
+            text = f"channel {channel.name!r} has {value} bytes, {channel.value_bytes} expected for {_described(channel)}"
+            faults.append((DAMAGED, text))
+        if timestamp not in _TIMESTAMP_BYTES:
+            faults.append((DAMAGED, f"channel {channel.name!r} has a timestamp of {timestamp} bytes, 16 or 0 expected"))
+    return faults
+
+
+def _problem(channel: Channel, payload: memoryview) -> str:
+    """What is wrong with one compressed value or text; empty if nothing is. Images are not decompressed for that."""
+    try:
+        if channel.value_bytes is None:
+            raw = decompress(channel.compression, payload, expected_bytes=None, item_bytes=1)
+            return "text is not UTF-8" if decode_string(raw)[1] else ""
+        if channel.compression is Compression.LZ4:
+            lz4_chunk(payload, channel.value_bytes)
+        else:
+            bitshuffle_chunk(payload, channel.value_bytes, channel.item_bytes)
+    except MessageError as error:
+        return str(error)
+    return ""
+
+
+def _is_compressed(channel: Channel) -> bool:
+    return channel.compression is not Compression.NONE
+
+
+def _described(channel: Channel) -> str:
+    return f"{channel.type.wire} of shape {channel.shape}"
+
+
+def _difference(before: Layout, after: Layout) -> str:
+    """What is new in a data header, for a person."""
+    try:
+        old, new = _by_name(before.header.decoded), _by_name(after.header.decoded)
+    except MessageError as error:
+        return f"one of both cannot be decoded ({error})"
+    changed = [name for name in old.keys() & new.keys() if old[name] != new[name]]
+    parts = [
+        f"{what} {_listed(names)}"
+        for what, names in (("new:", new.keys() - old.keys()), ("gone:", old.keys() - new.keys()), ("changed:", changed))
+        if names
+    ]
+    return f"{len(new)} channels instead of {len(old)}; " + ("; ".join(parts) or "same channels, in other words or another order")
+
+
+def _by_name(header: DataHeader) -> dict[str, Channel]:
+    return {channel.name: channel for channel in header.channels}
+
+
+def _listed(names: Collection[str]) -> str:
+    some = sorted(names)[:_NAMES_IN_A_TEXT]
+    more = len(names) - len(some)
+    return ", ".join(map(repr, some)) + (f" and {more} more" if more else "")

@@ -1,0 +1,370 @@
+"""One client of the buffer: sends it the ring from its own cursor on, as fast as it reads and no faster.
+
+Strategy: as long as the socket takes bytes, a client sends some slices of the ring and then lets the others have their turn; when
+the socket is full it waits for that alone. It never holds up the ring: it has no pin on any segment. If the segment of the slice
+under way goes, the rest of that slice, at most a megabyte or one message, is copied out, so that no message is torn.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.errors import PeerError
+from sf_bsread_writer.logs import Complaints
+from sf_bsread_writer.relay.outbox import Outbox, Views
+from sf_bsread_writer.ring.cursor import Cursor, Select, Slice
+from sf_bsread_writer.ring.log import Rows
+from sf_bsread_writer.ring.ring import Ring
+from sf_bsread_writer.zmtp.extension import (
+    ClientWishes,
+    Lost,
+    Marked,
+    MarkRequest,
+    Started,
+    StartPoint,
+    StartRequest,
+    decode_extension,
+    encode_extension,
+    encode_run,
+)
+from sf_bsread_writer.zmtp.frames import (
+    LONG,
+    encode_pong,
+    parse_command,
+    parse_subscription_message,
+    read_frame_header,
+    subscription_change,
+)
+from sf_bsread_writer.zmtp.handshake import SocketType
+from sf_bsread_writer.zmtp.peer import Connection
+
+logger = logging.getLogger(__name__)
+
+SLICE_BYTES = 1 << 20
+TURN_BYTES = 4 << 20
+"""What one client may be sent before others have their turn: more than is received in one, so that who is behind catches up."""
+
+_REQUEST_BYTES = 64 * 1024
+_MOST_WORDS_BYTES = 1 << 20
+_MOST_MARKS = 10_000
+_MOST_SUBSCRIPTIONS = 1000
+_MOST_EMPTY_SLICES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientStatistics:
+    """One client: ``sequence`` numbers its next message, ``lag_messages`` it is behind, ``lost_messages`` it was overtaken by."""
+
+    name: str
+    address: str
+    role: str
+    sequence: int
+    lag_messages: int
+    lost_messages: int
+    sent_messages: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    sequence: int
+    answer: bytes
+
+
+class Client:
+    """A connection and its cursor; calls ``gone`` once, with the reason, when the connection has ended."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        wishes: ClientWishes,
+        ring: Ring,
+        clock: Callable[[], int],
+        gone: Callable[["Client", str], None],
+    ) -> None:
+        self.name = wishes.name or connection.peer_address
+        self._connection = connection
+        self._socket = connection.socket
+        self._ring = ring
+        self._clock_ns = clock
+        self._gone = gone
+        self._loop = asyncio.get_running_loop()
+        self._complaints = Complaints(logger)
+        self._announces = wishes.arrivals
+        self._is_sub = connection.socket_type is SocketType.PUB
+        self._subscriptions: Counter[bytes] = Counter()
+        self._requests = bytearray(connection.leftover)
+        self._outbox = Outbox()
+        self._words = bytearray()  # for after the present slice
+        self._marks: deque[_Mark] = deque()
+        self._serial = -1  # of the slice under way
+        self._cursor = Cursor(self._position(StartPoint("live") if self._is_sub else wishes.start))
+        self._holding = self._is_sub or wishes.start.kind == "hold"
+        self._lost = 0
+        self._sent_bytes = 0
+        self._scheduled = False
+        self._blocked = False
+        self._closed = False
+
+    def start(self) -> None:
+        """Begins to send, and to listen to what the client asks for."""
+        self._loop.add_reader(self._socket, self._guarded, self._read)
+        self._guarded(self._handle_requests)
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be something to send: a message has arrived."""
+        if not (self._scheduled or self._blocked or self._closed):
+            self._scheduled = True
+            self._loop.call_soon(self._guarded, self._turn)
+
+    def released(self, serial: int) -> None:
+        """The bytes of this segment are about to go: saves what is left of the slice under way."""
+        if serial == self._serial and self._outbox:
+            self._outbox.own()
+
+    def close(self, reason: str) -> None:
+        """Ends the connection."""
+        if self._closed:
+            return
+        self._closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._connection.close()
+        self._outbox.clear()
+        self._gone(self, reason)
+
+    def statistics(self) -> ClientStatistics:
+        """A snapshot."""
+        return ClientStatistics(
+            name=self.name,
+            address=self._connection.peer_address,
+            role=self._connection.socket_type.value,
+            sequence=self._cursor.next,
+            lag_messages=0 if self._holding else self._ring.next - self._cursor.next,
+            lost_messages=self._lost,
+            sent_messages=self._cursor.messages,
+            sent_bytes=self._sent_bytes,
+        )
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Does it, and whatever goes wrong ends this client only."""
+        if self._closed:
+            return
+        try:
+            work()
+        except PeerError as error:
+            self.close(f"it {error}")
+        except OSError as error:
+            self.close(f"its connection broke: {error.strerror or error}")
+        except Exception:
+            logger.exception("client %s: an error of this program", self.name)
+            self.close("an error of this program")
+
+    # Sending
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        sent = 0
+        while sent < TURN_BYTES:
+            if not (self._outbox or self._refill()):
+                return
+            try:
+                words, parts = self._outbox.send(self._sendmsg)
+            except BlockingIOError:
+                self._wait_for_socket()
+                return
+            self._cursor.sent(parts)
+            self._sent_bytes += words + parts
+            sent += words + parts
+        self.wake()
+
+    def _sendmsg(self, views: Views) -> int:
+        return self._socket.sendmsg(views)
+
+    def _wait_for_socket(self) -> None:
+        if not self._blocked:
+            self._blocked = True
+            self._loop.add_writer(self._socket, self._guarded, self._writable)
+
+    def _writable(self) -> None:
+        self._blocked = False
+        self._loop.remove_writer(self._socket)
+        self._turn()
+
+    def _refill(self) -> bool:
+        """Puts the next words and messages into the empty outbox; False if there is nothing to send now."""
+        if not self._holding:
+            self._skip_lost()
+        self._answer_marks()
+        part = None if self._holding else self._next_slice()
+        parts: Views = ()
+        if part is not None:
+            if self._announces:
+                self._words += encode_run(part.first, part.arrivals_ns)
+            view = self._ring.view(part.serial)
+            parts = [view[start:stop] for start, stop in part.spans]
+            self._serial = part.serial
+        self._outbox.put(bytes(self._words), parts)
+        self._words.clear()
+        return bool(self._outbox)
+
+    def _next_slice(self) -> Slice | None:
+        """The next messages that the client wants, up to the next mark; None if there are none now."""
+        stop = self._marks[0].sequence if self._marks else None
+        for _ in range(_MOST_EMPTY_SLICES):
+            part = self._cursor.take(self._ring.log, SLICE_BYTES, stop=stop, select=self._select())
+            if part is None or part.messages:
+                return part
+        self.wake()
+        return None
+
+    def _skip_lost(self) -> None:
+        lost = self._cursor.skip_evicted(self._ring.log)
+        if not lost:
+            return
+        self._lost += lost
+        first = self._cursor.next - lost
+        if self._announces:
+            self._words += encode_extension(Lost(messages=lost, first_sequence=first))
+        self._complain(
+            "overtaken",
+            f"client {self.name} reads too slowly and was overtaken: it lost {lost} messages and goes on at the oldest one kept; "
+            "a longer --buffer_length or a higher --memory_limit bridges longer pauses",
+            times=lost,
+        )
+
+    def _answer_marks(self) -> None:
+        while self._marks and (self._holding or self._cursor.next >= self._marks[0].sequence):
+            self._words += self._marks.popleft().answer
+
+    def _select(self) -> Select | None:
+        """None: every message is wanted, as PULL always does and SUB mostly."""
+        if not self._is_sub or self._subscriptions[b""]:
+            return None
+        return self._subscribed
+
+    def _subscribed(self, serial: int, rows: Rows) -> NDArray[np.bool_]:
+        """Which messages begin (with the content of their first frame) with a prefix that the client has subscribed to."""
+        view = self._ring.view(serial)
+        prefixes = tuple(self._subscriptions)
+        longest = max(map(len, prefixes), default=0)
+        wanted = [_first_bytes(view, start, longest).startswith(prefixes) for start in rows.starts.tolist()]
+        return np.array(wanted, bool)
+
+    # What the client says
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(_REQUEST_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            self.close("it closed the connection")
+            return
+        self._requests += data
+        self._handle_requests()
+        self.wake()
+
+    def _handle_requests(self) -> None:
+        data = self._requests
+        position = 0
+        while (header := read_frame_header(data, position, len(data), max_frame_bytes=_REQUEST_BYTES)) is not None:
+            if header.body_stop > len(data):
+                break
+            body = bytes(data[header.body_start : header.body_stop])
+            position = header.body_stop
+            if header.command:
+                self._handle_command(*parse_command(body))
+            else:
+                self._handle_message(body)
+        del data[:position]
+        if len(self._words) > _MOST_WORDS_BYTES or len(self._marks) > _MOST_MARKS:
+            raise PeerError("asks for more answers than it reads")
+
+    def _handle_message(self, body: bytes) -> None:
+        change = parse_subscription_message(body) if self._is_sub else None
+        if change is None:
+            raise PeerError(f"sent a message of {len(body)} bytes, but only reads from here: connect senders to the source")
+        self._subscribe(*change)
+
+    def _handle_command(self, name: str, data: bytes) -> None:
+        if name == "PING":
+            self._words += encode_pong(data)
+            return
+        change = subscription_change(name, data)
+        if change is not None and self._is_sub:
+            self._subscribe(*change)
+            return
+        command = decode_extension(name, data)
+        match command:
+            case StartRequest():
+                self._restart(command)
+            case MarkRequest(token=token):
+                answer = encode_extension(Marked(token=token, now_ns=self._clock_ns()))
+                self._marks.append(_Mark(self._ring.next, answer))
+            case _:
+                logger.debug("client %s sent a command %s, which is passed over", self.name, name)
+
+    def _restart(self, request: StartRequest) -> None:
+        """Moves the cursor; of the slice under way only the message that has begun is finished."""
+        self._outbox.keep(self._cursor.cut())
+        self._words += b"".join(mark.answer for mark in self._marks)  # they asked about messages that will not come any more
+        self._marks.clear()
+        now_ns = self._clock_ns()
+        start = StartPoint("live") if self._is_sub else request.start
+        self._cursor.move(self._position(start))
+        self._holding = start.kind == "hold" or (self._is_sub and not self._subscriptions)
+        held = self._ring.statistics()
+        answer = Started(
+            generation=request.generation,
+            now_ns=now_ns,
+            oldest_pulse_id=held.oldest_pulse_id,
+            newest_pulse_id=held.newest_pulse_id,
+            messages=held.messages,
+            first_sequence=self._cursor.next,
+        )
+        self._words += encode_extension(answer)
+
+    def _position(self, start: StartPoint) -> int:
+        """Sequence number of the first message for a client that starts there."""
+        ring = self._ring
+        match start:
+            case StartPoint(kind="oldest"):
+                return ring.oldest
+            case StartPoint(kind="pulse", value=int(pulse_id)):
+                return ring.log.find_pulse(pulse_id, oldest=ring.oldest)
+            case StartPoint(kind="arrival", value=int(arrival_ns)):
+                return ring.log.find_arrival(arrival_ns, oldest=ring.oldest)
+            case _:  # live, hold, now
+                return ring.next
+
+    def _subscribe(self, subscribe: bool, prefix: bytes) -> None:
+        """Counts as libzmq does: who subscribes twice cancels twice. Messages are sent from the first subscription on."""
+        if subscribe:
+            self._subscriptions[prefix] += 1
+        elif self._subscriptions[prefix] > 1:
+            self._subscriptions[prefix] -= 1
+        else:
+            self._subscriptions.pop(prefix, None)
+        if len(self._subscriptions) > _MOST_SUBSCRIPTIONS:
+            raise PeerError(f"has more than {_MOST_SUBSCRIPTIONS} subscriptions")
+        was_holding, self._holding = self._holding, not self._subscriptions
+        if was_holding and not self._holding:
+            self._outbox.keep(self._cursor.cut())
+            self._cursor.move(self._ring.next)
+
+    def _complain(self, kind: str, text: str, times: int) -> None:
+        self._complaints.add(kind, text, now_s=time.monotonic(), times=times)
+
+
+def _first_bytes(view: memoryview, start: int, count: int) -> bytes:
+    """The beginning of the content of the frame at ``start``."""
+    body = start + (9 if view[start] & LONG else 2)
+    return bytes(view[body : body + count])

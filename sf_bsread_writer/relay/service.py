@@ -1,0 +1,178 @@
+"""The buffer as a whole: owns the ring, the connection to the source, the port and the clients.
+
+Everything runs in one event loop. What one part may do in its turn is limited (see ``TURN_BYTES`` in `ingest` and `replay`), so
+neither a fast source nor a client that has much to catch up on keeps the others from theirs.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sf_bsread_writer.errors import StateError
+from sf_bsread_writer.logs import Complaints
+from sf_bsread_writer.relay.clock import ArrivalClock
+from sf_bsread_writer.relay.config import ALL_INTERFACES, BufferConfig
+from sf_bsread_writer.relay.ingest import Ingest, IngestStatistics
+from sf_bsread_writer.relay.replay import Client, ClientStatistics
+from sf_bsread_writer.ring.ring import Ring, RingStatistics
+from sf_bsread_writer.zmtp.extension import ClientWishes, holdings_properties
+from sf_bsread_writer.zmtp.handshake import Announcement, Ready, serving_role
+from sf_bsread_writer.zmtp.listener import Listener, ListenerStatistics
+from sf_bsread_writer.zmtp.peer import Connection
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayStatistics:
+    """The whole buffer at one moment. ``lost_messages`` counts what clients, those that left included, were overtaken by."""
+
+    ring: RingStatistics
+    source: IngestStatistics
+    listener: ListenerStatistics
+    clients: Sequence[ClientStatistics]
+    lost_messages: int
+
+
+class Relay:
+    """One buffer: `start`, then `run` until `stop` is called."""
+
+    def __init__(self, config: BufferConfig) -> None:
+        self._config = config
+        self._clock = ArrivalClock(time.time_ns, time.monotonic_ns)
+        self._ring = Ring(
+            config.buffer_length,
+            config.memory_limit_bytes,
+            segment_bytes=config.ring_segment_bytes,
+            released=self._released,
+        )
+        self._ingest = Ingest(config, self._ring, self._clock, self._arrived)
+        self._complaints = Complaints(logger)
+        self._listener = Listener(
+            config.bind,
+            config.port,
+            answer=self._answer,
+            on_connection=self._welcome,
+            max_clients=config.max_clients,
+            on_trouble=lambda text: self._complaints.add("refused", f"client refused: {text}", now_s=time.monotonic()),
+        )
+        self._clients: dict[Client, None] = {}
+        self._lost_by_gone_clients = 0
+        self._stopping: asyncio.Event | None = None
+
+    @property
+    def port(self) -> int:
+        """Where clients connect to; the real port after `start`."""
+        return self._listener.port
+
+    async def start(self) -> None:
+        """Opens the port; raises `SetupError` if that is not possible."""
+        self._stopping = asyncio.Event()
+        await self._listener.start()
+        config = self._config
+        logger.info(
+            "buffer of %s serves port %d on %s; it keeps the last %d messages, in at most %d MiB",
+            config.source,
+            self.port,
+            "all interfaces" if config.bind == ALL_INTERFACES else config.bind,
+            config.buffer_length,
+            config.memory_limit_bytes >> 20,
+        )
+
+    async def run(self) -> None:
+        """Relays until `stop`; raises what ended a part of it that must not end."""
+        if self._stopping is None:
+            raise StateError("the buffer runs only after it was started: call start() first")
+        source = asyncio.create_task(self._ingest.run(), name="ingest")
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop")
+        try:
+            await asyncio.wait((source, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if source.done():
+                source.result()
+        finally:
+            for task in (source, stopping):
+                task.cancel()
+            await asyncio.gather(source, stopping, return_exceptions=True)
+            await self._close()
+
+    def stop(self) -> None:
+        """Makes `run` return; may be called again."""
+        if self._stopping is not None:
+            self._stopping.set()
+
+    def statistics(self) -> RelayStatistics:
+        """A snapshot."""
+        clients = [client.statistics() for client in self._clients]
+        return RelayStatistics(
+            ring=self._ring.statistics(),
+            source=self._ingest.statistics(),
+            listener=self._listener.statistics(),
+            clients=clients,
+            lost_messages=self._lost_by_gone_clients + sum(client.lost_messages for client in clients),
+        )
+
+    async def _close(self) -> None:
+        await self._listener.stop()
+        _log_summary(self.statistics())
+        for client in list(self._clients):
+            client.close("the buffer stops")
+        self._ring.close()
+
+    def _arrived(self) -> None:
+        for client in self._clients:
+            client.wake()
+
+    def _released(self, serial: int) -> None:
+        for client in self._clients:
+            client.released(serial)
+
+    def _answer(self, ready: Ready) -> Announcement:
+        ClientWishes.from_ready(ready)  # to refuse an unusable one while the client can still be told
+        held = self._ring.statistics()
+        return serving_role(ready), holdings_properties(
+            oldest_pulse_id=held.oldest_pulse_id, newest_pulse_id=held.newest_pulse_id, messages=held.messages
+        )
+
+    def _welcome(self, connection: Connection) -> None:
+        client = Client(connection, ClientWishes.from_ready(connection.ready), self._ring, self._clock, self._gone)
+        self._clients[client] = None
+        logger.info("client %s connected from %s (%s)", client.name, connection.peer_address, connection.ready.socket_type)
+        client.start()
+
+    def _gone(self, client: Client, reason: str) -> None:
+        del self._clients[client]
+        statistics = client.statistics()
+        self._lost_by_gone_clients += statistics.lost_messages
+        logger.info(
+            "client %s left, %s: %d messages, %d bytes sent, %d lost",
+            client.name,
+            reason,
+            statistics.sent_messages,
+            statistics.sent_bytes,
+            statistics.lost_messages,
+        )
+
+
+def _log_summary(statistics: RelayStatistics) -> None:
+    source = statistics.source
+    logger.info(
+        "buffer ends: %d messages, %d bytes received over %d connections; dropped: %s; cut off: %d; "
+        "%d clients served, %d messages lost by slow ones",
+        statistics.ring.received_messages,
+        source.received_bytes,
+        source.connections,
+        _counts(source.dropped),
+        source.unfinished,
+        statistics.listener.accepted,
+        statistics.lost_messages,
+    )
+    if statistics.ring.evicted_by_memory:
+        logger.info("%d messages went earlier than --buffer_length says, for want of memory", statistics.ring.evicted_by_memory)
+    if source.anomalies:
+        logger.info("anomalies: %s", _counts(source.anomalies))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items())) or "none"
