@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.compression import Payload, decompress
 from sf_bsread_writer.message.headers import INT64_MAX, Channel
+from sf_bsread_writer.message.types import ValueType
 from sf_bsread_writer.model import NS_PER_S
 
 _TIMESTAMP = {False: Struct("<qq"), True: Struct(">qq")}
@@ -30,9 +31,10 @@ def decode_value(channel: Channel, payload: Payload) -> NDArray[np.generic] | st
         raise MessageError(f"channel {channel.name!r:.200}, {channel.type.wire} of shape {channel.shape}: {error}") from None
     if channel.is_string:
         return decode_string(raw)[0]
+    if channel.type is ValueType.BOOL:
+        # Senders write any byte for true; a NumPy bool made of a 2 would be unequal to one made of a 1.
+        return np.frombuffer(raw, np.uint8).reshape(channel.shape).astype(np.bool_)
     values: NDArray[np.generic] = np.frombuffer(raw, channel.dtype).reshape(channel.shape)
-    if channel.dtype.kind == "b":
-        return np.not_equal(values.view(np.uint8), 0)  # senders write any byte for true; NumPy would take 2 and 1 for different
     return values.astype(channel.dtype.newbyteorder("="))
 
 
