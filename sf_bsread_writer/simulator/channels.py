@@ -99,7 +99,7 @@ def preset(name: str) -> tuple[SimulatedChannel, ...]:
 PRESETS: dict[str, tuple[str, ...]] = {
     # A small beamline: everything that bsread can carry, at the sizes of a real one.
     "demo": (
-        "SIM-CAMERA:FPICTURE:uint16:1280x1024",
+        "SIM-CAMERA:FPICTURE:uint16:1280x1024:compression=bitshuffle_lz4",
         "SIM-DIGITIZER:WAVEFORM:float32:2048",
         "SIM-SPECTROMETER:SPECTRUM:int32:1024:pattern=noise",
         *(f"SIM-BPM{i:02d}:INTENSITY:float64:pattern=sine" for i in range(10)),

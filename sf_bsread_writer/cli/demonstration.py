@@ -1,0 +1,179 @@
+"""The main job from end to end with the real programs, told step by step."""
+
+import asyncio
+import json
+import socket
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import msgspec
+
+from sf_bsread_writer.acquire.report import Report
+from sf_bsread_writer.cli.children import Child, Children
+from sf_bsread_writer.errors import OutputError, PeerError, SetupError, UsageError
+from sf_bsread_writer.model import PulseRange
+from sf_bsread_writer.zmtp.address import parse_address
+from sf_bsread_writer.zmtp.extension import Holdings, StartPoint, client_properties
+from sf_bsread_writer.zmtp.handshake import SocketType
+from sf_bsread_writer.zmtp.peer import connect
+
+RATE_HZ = 100
+HOST = "127.0.0.1"
+PATIENCE_S = 20.0
+SPARE_S = 10
+"""What the ring holds beyond the range that is asked for: the writer has to start in that time, on a slow machine too."""
+
+PARAMETERS = {
+    "general/created": "by sf_bsread demo",
+    "general/user": "a newcomer",
+    "general/process": "sf_bsread demo",
+    "general/instrument": "simulated",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writer:
+    child: Child
+    rest: str
+    file: Path
+
+
+def demonstrate(*, seconds: float, folder: Path) -> int:
+    """Shows the whole road; returns the writer's exit code."""
+    if not 0.1 <= seconds <= 600:
+        raise UsageError(f"--seconds {seconds:g} is not usable; give 0.1 to 600, e.g. 3")
+    pulses = round(seconds * RATE_HZ)
+    file = _room_for(folder / "demo.BSREAD.h5")
+    with Children(folder) as children:
+        source = _start_source(children)
+        buffer = _start_buffer(children, source, length=pulses + SPARE_S * RATE_HZ)
+        past = _wait_for_pulses(buffer, pulses)
+        writer = _start_writer(children, buffer[1], file)
+        _ask_for(writer, past)
+        code = writer.child.wait_for_exit(timeout_s=PATIENCE_S + 2 * seconds)
+        _say(f"   The writer has ended by itself, with exit code {code}. That is how its users know that the file is done.")
+        if not writer.file.exists():
+            raise OutputError(f"the writer left no file {writer.file}; see {writer.child.log}")
+        _tell_report(writer.file)
+        _say(f"6. Ends buffer and source. File and logs are in {folder}; try: sf_bsread check {writer.file}")
+    return code
+
+
+def _start_source(children: Children) -> str:
+    """The source's address."""
+    _say("1. A source, as a beamline has many: sf_bsread simulate --preset demo --rate 100")
+    source = children.start("source", "sf_bsread_writer.cli", "simulate", "--preset", "demo", "--rate", RATE_HZ, "--interval", 0)
+    line = source.wait("its address was told", source.first_line, timeout_s=PATIENCE_S)
+    _say(f"   {line}")
+    return line.partition(" ")[0]
+
+
+def _start_buffer(children: Children, source: str, *, length: int) -> tuple[Child, str]:
+    """The buffer and its address."""
+    port = _free_port()
+    _say(f"2. The buffer, always connected, holds the last {length} pulses: sf_bsread_buffer {source} -o {port} -b {length}")
+    child = children.start("buffer", "sf_bsread_writer.buffer", source, "-o", port, "-b", length)
+    return child, f"tcp://{HOST}:{port}"
+
+
+def _wait_for_pulses(buffer: tuple[Child, str], pulses: int) -> PulseRange:
+    """The last so many pulses that the buffer holds, once it does."""
+    child, address = buffer
+
+    def enough() -> PulseRange | None:
+        holdings = asyncio.run(_holdings(address))
+        if holdings is None or holdings.newest_pulse_id is None or holdings.messages < pulses:
+            return None
+        return PulseRange(holdings.newest_pulse_id - pulses + 1, holdings.newest_pulse_id)
+
+    _say(f"3. Nobody has asked for anything yet. Waits until {pulses} pulses have gone by …")
+    past = child.wait(f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ)
+    _say(f"   They have: {past}. All of them are in the past now.")
+    return past
+
+
+async def _holdings(address: str) -> Holdings | None:
+    """What the buffer says it holds when a client connects; None while it cannot be reached."""
+    wishes = client_properties(name="sf_bsread demo", start=StartPoint("hold"))
+    try:
+        connection = await connect(parse_address(address), role=SocketType.PULL, properties=wishes)
+    except PeerError:
+        return None
+    connection.close()
+    return Holdings.from_ready(connection.ready)
+
+
+def _start_writer(children: Children, buffer: str, file: Path) -> _Writer:
+    port = _free_port()
+    _say(f"4. Only now a writer, started for one acquisition: sf_bsread_writer {buffer} {file} -1 {port}")
+    begun_s = time.monotonic()
+    child = children.start("writer", "sf_bsread_writer.writer", buffer, file, -1, port)
+    writer = _Writer(child=child, rest=f"http://{HOST}:{port}", file=file)
+    answer = child.wait("the writer answered", lambda: _try_status(writer), timeout_s=PATIENCE_S)
+    _say(f"   GET /status after {time.monotonic() - begun_s:.1f} s: {json.dumps(answer)}")
+    return writer
+
+
+def _ask_for(writer: _Writer, past: PulseRange) -> None:
+    _say("5. Tells it by REST what to write:")
+    for method, path, body in (
+        ("POST", "/parameters", PARAMETERS),
+        ("PUT", f"/start_pulse_id/{past.first}", None),
+        ("PUT", f"/stop_pulse_id/{past.last}", None),
+    ):
+        _request(writer, method, path, body)
+        _say(f"   {method} {path}" + (f" {json.dumps(body)}" if body else ""))
+
+
+def _try_status(writer: _Writer) -> dict[str, Any] | None:
+    try:
+        return _request(writer, "GET", "/status")
+    except urllib.error.URLError:
+        return None
+
+
+def _request(writer: _Writer, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """The answer; raises `SetupError` if it is an error, which the writer's older paths report with status 200."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(writer.rest + path, data, {"Content-Type": "application/json"}, method=method)
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a facility's proxy does not know our port
+    with direct.open(request, timeout=PATIENCE_S) as response:
+        text = response.read()
+    answer: dict[str, Any] = json.loads(text) if text else {}
+    if answer.get("state") == "error":
+        raise SetupError(f"{method} {path} was refused: {answer.get('status')}")
+    return answer
+
+
+def _tell_report(file: Path) -> None:
+    """The report in words."""
+    with h5py.File(file) as opened:
+        report = msgspec.json.decode(opened["report"][()], type=Report)
+    _say(f"   The report: {report.outcome}, {report.reason}")
+
+
+def _room_for(file: Path) -> Path:
+    """The file's path, its folder made and the file of an earlier demonstration removed, lest it be taken for the new one."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {file}: {error.strerror}; choose another folder with --output") from error
+    return file
+
+
+def _free_port() -> int:
+    """A port that was free a moment ago: both programs are told theirs on the command line, as in production."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
