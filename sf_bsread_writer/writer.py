@@ -18,6 +18,7 @@ from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.privileges import switch_user
+from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
 from sf_bsread_writer.zmtp.address import Address, parse_address

@@ -30,7 +30,7 @@ from sf_bsread_writer.acquire.recording import Recording
 from sf_bsread_writer.acquire.report import Cause, Outcome, Report, Statistics, describe
 from sf_bsread_writer.acquire.selection import Bound, PulseBound, Selection, TimeBound
 from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
-from sf_bsread_writer.errors import ExitCode, StateError, UsageError
+from sf_bsread_writer.errors import ExitCode, StateError
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.zmtp.extension import StartPoint
 
@@ -43,7 +43,6 @@ PLAIN_STOP_GRACE_S = 1.0
 FINISH_TIMEOUT_S = 5.0
 """How long /stop waits for what has arrived at the buffer; the clients that use it kill after ten seconds."""
 KILL_TIMEOUT_S = 1.0
-MANDATORY_PARAMETERS = ("general/created", "general/user", "general/process", "general/instrument")
 
 OUTCOME_EXIT_CODES: Mapping[Outcome, ExitCode] = {
     "complete": ExitCode.COMPLETE,
@@ -124,11 +123,6 @@ class WriterService:
         return self._parameters
 
     def set_parameters(self, parameters: Mapping[str, Any]) -> None:
-        missing = [name for name in MANDATORY_PARAMETERS if name not in parameters]
-        if missing:
-            raise UsageError(
-                f"Missing mandatory parameters: {', '.join(missing)}; all of {', '.join(MANDATORY_PARAMETERS)} are needed"
-            )
         self._parameters = dict(parameters)
 
     async def start(self, pulse_id: int | None, *, output_file: str | None = None) -> None:

@@ -1,0 +1,436 @@
+"""The writer's life, step by step, on a stream in memory and a real file."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import pytest
+from sf_bsread_writer.hdf5.file import FileOptions
+
+from sf_bsread_writer.acquire.destination import Destination
+from sf_bsread_writer.acquire.receive import BadMessage, CaughtUp, Connected, Disconnected, Overtaken
+from sf_bsread_writer.acquire.report import Report
+from sf_bsread_writer.acquire.service import WriterService
+from sf_bsread_writer.errors import ExitCode, OutputError, StateError, UsageError
+from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.streams import StreamInMemory
+from sf_bsread_writer.zmtp.extension import StartPoint
+
+Steps = Callable[["Scene"], Coroutine[object, object, None]]
+
+
+class Scene:
+    """A writer on a stream in memory; the test gives pulses and asks as REST would."""
+
+    def __init__(self, folder: Path, stream: StreamInMemory, *, stall_timeout_s: float = 60.0) -> None:
+        self.path = folder / "out.h5"
+        self.stream = stream
+        self.service = WriterService(
+            stream=stream,
+            stream_name="tcp://test:1",
+            destination=Destination(str(self.path)).resolve,
+            file_options=FileOptions(),
+            stall_timeout_s=stall_timeout_s,
+        )
+
+    def give(self, *pulse_ids: int, time_ns: int | None = None) -> None:
+        self.stream.give_messages([message_of(pulse_id, {"A": float(pulse_id)}) for pulse_id in pulse_ids], time_ns=time_ns)
+
+    def in_file(self, path: Path | None = None) -> list[int]:
+        with h5py.File(path or self.path) as file:
+            assert file["data/A/data"][:, 0].tolist() == file["data/A/pulse_id"][:].tolist()
+            return file["stream/pulse_id"][:].tolist()  # type: ignore[no-any-return]
+
+    @property
+    def report(self) -> Report:
+        report = self.service.report()
+        assert report is not None
+        return report
+
+    async def settled(self) -> None:
+        """Lets what was asked for happen, the HDF5 thread's part included."""
+        for _ in range(3):
+            await asyncio.get_running_loop().run_in_executor(self.service._hdf5, lambda: None)
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., tuple[Scene, ExitCode]]:
+    """Runs a writer while the test's steps go on; ends it if they do not; gives the scene and the exit code."""
+
+    def run(steps: Steps, *, stream: StreamInMemory | None = None, stall_timeout_s: float = 60.0) -> tuple[Scene, ExitCode]:
+        async def main() -> tuple[Scene, ExitCode]:
+            scene = Scene(tmp_path, stream or StreamInMemory(), stall_timeout_s=stall_timeout_s)
+            life = asyncio.create_task(scene.service.run())
+            await asyncio.sleep(0)
+            try:
+                await steps(scene)
+                return scene, await asyncio.wait_for(life, 10)
+            finally:
+                with suppress(Exception):
+                    scene.service.interrupt()
+                await asyncio.wait([life])
+
+        return asyncio.run(main())
+
+    return run
+
+
+Play = Callable[..., tuple[Scene, ExitCode]]
+
+
+def test_pulses_asked_for_are_written_once_each_and_the_process_ends(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(3)
+        assert scene.service.status == "writing"
+        await scene.service.stop(5)
+        scene.give(1, 2, 3)
+        scene.give(4, 4, 5, 6)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [3, 4, 5]
+    assert scene.stream.opened == [StartPoint("pulse", 3)]
+    assert (scene.report.outcome, scene.report.rows, scene.report.duplicates) == ("complete", 3, 1)
+
+
+def test_the_stop_s_own_message_ends_it(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(2)
+        scene.give(1, 2)
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_a_stop_that_is_past_already_trims_what_was_written_behind_it(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1, 2, 3, 4, 5)
+        await scene.service.stop(3)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1, 2, 3]
+    assert scene.report.trimmed == 2
+
+
+def test_start_now_takes_what_the_stream_delivers_from_then_on(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7, 8)
+        await scene.service.stop(None)
+        assert scene.stream.marks == 1
+        scene.give(9)  # had arrived before the mark
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [7, 8, 9]
+    assert scene.stream.opened == [StartPoint("now")]
+    assert (scene.report.start_timestamp_ns, scene.report.stop_timestamp_ns) == (1000, 1000)
+
+
+def test_on_a_plain_source_stop_now_ends_with_the_first_later_message(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7, time_ns=2_000)
+        await scene.service.stop(None)
+        scene.give(8, time_ns=3_000)
+        scene.give(9, time_ns=2**62)
+
+    scene, code = play(steps, stream=StreamInMemory(has_past=False))
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [7, 8]
+
+
+def test_on_a_plain_source_that_is_silent_stop_now_ends_all_the_same(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7)
+        await scene.service.stop(None)
+
+    assert play(steps, stream=StreamInMemory(has_past=False))[1] is ExitCode.COMPLETE
+
+
+def test_repeated_starts_and_stops_change_nothing(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        for _ in range(3):
+            await scene.service.start(1)
+        scene.give(1, 2)
+        await scene.service.start(1)
+        for _ in range(3):
+            await scene.service.stop(4)
+        scene.give(3, 4)
+        await scene.service.stop(4)
+        await scene.service.start(1)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1, 2, 3, 4]
+    assert len(scene.stream.opened) == 1
+
+
+def test_a_changed_stop_moves_the_end(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(100)
+        scene.give(1, 2)
+        await scene.service.stop(4)
+        await scene.service.stop(3)
+        scene.give(3, 4)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1, 2, 3]
+
+
+def test_stop_by_pulse_after_stop_now_wins_and_the_reverse(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        await scene.service.stop(None)
+        await scene.service.stop(3)
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))  # the answer to the stop that counts no more
+        scene.give(1, 2)
+        assert scene.service.status == "writing"
+        await scene.service.stop(None)
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+
+    scene, _ = play(steps)
+
+    assert scene.in_file() == [1, 2]
+
+
+def test_a_stop_may_come_before_the_start(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.stop(2)
+        assert scene.service.status == "waiting"
+        await scene.service.start(1)
+        scene.give(1, 2)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1, 2]
+
+
+def test_a_stop_before_the_start_pulse_is_refused_and_nothing_changes(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(10)
+        with pytest.raises(UsageError, match="stop_pulse_id 9 is before start_pulse_id 10"):
+            await scene.service.stop(9)
+        assert scene.service.status == "writing"
+        await scene.service.stop(10)
+        scene.give(10)
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_another_start_begins_anew_where_the_stream_has_a_past(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7, 8)
+        await scene.service.start(5)
+        scene.give(5, 6, 7, 8)
+        await scene.service.stop(8)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [5, 6, 7, 8]
+    assert sorted(path.name for path in scene.path.parent.iterdir()) == ["out.h5"]
+
+
+def test_another_start_is_refused_where_the_stream_has_none(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7, 8)
+        with pytest.raises(StateError, match="cannot go back to 5"):
+            await scene.service.start(5)
+        await scene.service.stop(8)
+
+    scene, _ = play(steps, stream=StreamInMemory(has_past=False))
+
+    assert scene.in_file() == [7, 8]
+
+
+def test_missing_pulses_make_the_exit_code_incomplete(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(4)
+        scene.give(1, 2, 4)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.INCOMPLETE
+    assert [(gap.first, gap.last) for gap in scene.report.missing] == [(3, 3)]
+
+
+def test_pulses_older_than_the_buffer_s_oldest_are_told(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(5)
+        scene.give(4, 5)
+
+    scene, code = play(steps, stream=StreamInMemory(oldest_pulse_id=4))
+
+    assert code is ExitCode.INCOMPLETE
+    assert scene.report.evicted_before_start == 3
+
+
+def test_a_silent_stream_with_a_stop_is_closed_as_it_is(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(5)
+        scene.give(1, 2)
+
+    scene, code = play(steps, stall_timeout_s=0.3)
+
+    assert code is ExitCode.STALLED
+    assert scene.in_file() == [1, 2]
+    assert "3 pulses are missing" in scene.report.reason
+
+
+def test_a_stall_before_the_first_message_leaves_a_valid_empty_file(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(5)
+
+    scene, code = play(steps, stall_timeout_s=0.3)
+
+    assert code is ExitCode.STALLED
+    with h5py.File(scene.path) as file:
+        assert file["stream/pulse_id"].shape == (0,)
+        assert file["general/user"][()] == b"not given"
+
+
+def test_a_signal_closes_the_file_with_what_it_has(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1, 2)
+        scene.service.interrupt()
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.INTERRUPTED
+    assert scene.in_file() == [1, 2]
+
+
+def test_a_signal_while_waiting_ends_the_process_with_nothing_to_complain_about(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        scene.service.interrupt()
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert not scene.path.exists()
+
+
+def test_stop_request_writes_what_the_buffer_has_then_answers(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1)
+        finishing = asyncio.create_task(scene.service.finish())
+        await asyncio.sleep(0)
+        scene.give(2)
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+        await finishing
+        assert scene.in_file() == [1, 2]
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_kill_closes_the_file(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1)
+        await scene.settled()
+        await scene.service.kill()
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.INTERRUPTED
+    assert scene.in_file() == [1]
+
+
+def test_a_persistent_writer_waits_for_the_next_acquisition(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        other = scene.path.with_name("other.h5")
+        await scene.service.start(1, output_file=str(other))
+        await scene.service.stop(2)
+        scene.give(1, 2)
+        await scene.service._until_closed()
+        await scene.service.stop(2)  # another detector's, late: must not bound the next acquisition
+        assert scene.in_file(other) == [1, 2]
+        await scene.service.start(None)
+        scene.give(3)
+        await scene.service.stop(None)
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+        await scene.service._until_closed()
+        await scene.service.finish()
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [3]
+
+
+def test_the_parameters_that_stand_when_the_file_is_closed_are_written(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1)
+        scene.service.set_parameters({"general/user": "p12345"})
+        await scene.service.stop(1)
+
+    scene, _ = play(steps)
+
+    with h5py.File(scene.path) as file:
+        assert file["general/user"][()] == b"p12345"
+
+
+def test_a_file_that_cannot_be_created_fails_the_start_and_the_process(play: Play, tmp_path: Path) -> None:
+    async def steps(scene: Scene) -> None:
+        scene.path.mkdir()
+        with pytest.raises(OutputError, match=r"out\.h5"):
+            await scene.service.start(1)
+
+    assert play(steps)[1] is ExitCode.OUTPUT
+
+
+def test_what_the_stream_lost_or_could_not_use_is_in_the_report(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1)
+        scene.stream.give(Overtaken(messages=3))
+        scene.stream.give(BadMessage(kind="garbage"))
+        scene.stream.give(Disconnected())
+        scene.stream.give(Connected())
+        await scene.service.stop(6)
+        scene.give(5, 6)
+
+    report = play(steps)[0].report
+
+    assert (report.lost_in_buffer, report.dropped, report.reconnects) == (3, {"garbage": 1}, 1)
+    assert report.missing_pulses == 3
+
+
+def test_the_report_in_the_file_is_the_one_that_rest_gives(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(2)
+        scene.give(1, 2)
+
+    scene, _ = play(steps)
+
+    import msgspec
+
+    with h5py.File(scene.path) as file:
+        assert msgspec.json.decode(file["report"][()], type=Report) == scene.report
