@@ -5,11 +5,13 @@ Sources: the bsread specification 1.1, and what the Java, C++, Rust and Python s
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.compression import decompress_header
@@ -101,6 +103,16 @@ class DataHeader:
 
     channels: tuple[Channel, ...]
     raw: bytes
+
+    @cached_property
+    def is_string(self) -> NDArray[np.bool_]:
+        """Which channels carry text, shape (channels,); the same array at each call."""
+        return np.array([channel.is_string for channel in self.channels], np.bool_)
+
+    @cached_property
+    def is_empty(self) -> NDArray[np.bool_]:
+        """Which channels have a shape without elements, shape (channels,); the same array at each call."""
+        return np.array([channel.value_bytes == 0 for channel in self.channels], np.bool_)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -151,10 +151,8 @@ class Layout:
         Raises what `channels` raises.
         """
         if self._present is None:
-            channels = self.channels.channels
-            is_string = np.array([channel.is_string for channel in channels], bool)
-            is_empty = np.array([channel.value_bytes == 0 for channel in channels], bool)
-            self._present = (self.value_lengths > 0) & ~is_empty | is_string & (self.timestamp_lengths > 0)
+            header = self.channels
+            self._present = (self.value_lengths > 0) & ~header.is_empty | header.is_string & (self.timestamp_lengths > 0)
         return self._present
 
 

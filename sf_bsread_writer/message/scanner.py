@@ -190,7 +190,7 @@ class Scanner:
             try:
                 main = parse_main_header(frame)
             except MessageError as error:
-                found.drop(frame, layout.n_frames, error, start, end)
+                found.drop(*_why_dropped(frame, layout.n_frames, error), start, end)
             else:
                 if main.dh_compression is not layout.dh_compression:
                     break
@@ -210,16 +210,10 @@ class Scanner:
         try:
             main = parse_main_header(frame)
         except MessageError as error:
-            found.drop(frame, walk.n_frames, error, start, end)
+            found.drop(*_why_dropped(frame, walk.n_frames, error), start, end)
             return
         if walk.n_frames == 1:
-            found.drop(
-                frame,
-                1,
-                MessageError(f"message of one frame, a main header without a data header: {bytes(frame)!r:.100}"),
-                start,
-                end,
-            )
+            found.drop("no data header", f"message ends behind its main header: {bytes(frame)!r:.200}", start, end)
             return
         body = start + main_bytes
         layout = self._layout_of(found.data[body:end], starts[1:] - main_bytes, lengths[1:], main.dh_compression)
@@ -295,8 +289,7 @@ class _Found:
         index = self._layouts.setdefault(layout, len(self._layouts))
         self._rows.append((start, body, end, main.pulse_id, main.global_timestamp_ns, index))
 
-    def drop(self, frame: memoryview, n_frames: int, error: MessageError, start: int, stop: int) -> None:
-        kind, text = _why_dropped(frame, n_frames, error)
+    def drop(self, kind: str, text: str, start: int, stop: int) -> None:
         self._end_run()
         self._events.append(Dropped(kind=kind, text=text, start=start, stop=stop))
 
@@ -339,6 +332,4 @@ def _why_dropped(frame: memoryview, n_frames: int, error: MessageError) -> tuple
         return command.kind, f"source sent {command.kind} {command.address}".rstrip()
     if isinstance(error, UnknownHtypeError):
         return "unknown htype", str(error)
-    if n_frames == 1:
-        return "no data header", str(error)
     return "bad main header", str(error)

@@ -1,0 +1,526 @@
+import itertools
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sf_bsread_writer.errors import MessageError, PeerError
+from sf_bsread_writer.message.encode import encode_data_header, encode_main_header
+from sf_bsread_writer.message.headers import Channel, parse_main_header
+from sf_bsread_writer.message.layout import DROP_KINDS, CommandFrame, Dropped, Event, Run
+from sf_bsread_writer.message.scanner import Limits, Scanner
+from sf_bsread_writer.message.types import Compression, ValueType
+from sf_bsread_writer.testing.messages import message_of, run_of, scan_pieces, stream_of
+from sf_bsread_writer.zmtp.frames import (
+    encode_command,
+    encode_frame,
+    encode_frame_header,
+    parse_command,
+    read_frame_header,
+)
+
+CHANNELS = [Channel(name=f"C{i}", type=ValueType.FLOAT64) for i in range(3)]
+SCALARS = {channel.name: 1.5 for channel in CHANNELS}
+PING = encode_command("PING", b"\0\0context")
+
+Found = list[tuple[object, ...]]
+
+
+def main(pulse_id: int = 1, **changes: object) -> bytes:
+    header = json.loads(encode_main_header(pulse_id=pulse_id, global_timestamp_ns=pulse_id, hash="hash"))
+    return json.dumps({**header, **changes}).encode()
+
+
+def pieces_of(stream: bytes, cuts: Sequence[int]) -> list[bytes]:
+    """The stream, cut at these places (taken modulo its length)."""
+    places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    return [stream[a:b] for a, b in itertools.pairwise(places)]
+
+
+def bytewise(stream: bytes) -> list[bytes]:
+    return [stream[i : i + 1] for i in range(len(stream))]
+
+
+def read_plainly(stream: bytes) -> Found:
+    """What stands in a stream, told by nothing but its frame headers: ("message", *frames) and ("command", name, data)."""
+    found: Found = []
+    frames: list[bytes] = []
+    position = 0
+    while header := read_frame_header(stream, position, len(stream), max_frame_bytes=1 << 30):
+        if header.body_stop > len(stream):
+            break
+        body = stream[header.body_start : header.body_stop]
+        position = header.body_stop
+        if header.command:
+            found.append(("command", *parse_command(body)))
+            continue
+        frames.append(body)
+        if not header.more:
+            found.append(("message", *frames))
+            frames = []
+    return found
+
+
+def flat(events: Sequence[Event], memory: bytes | None = None) -> Found:
+    """Events in the same form, all that runs claim checked on the way. Dropped messages have only their kind."""
+    found: Found = []
+    for event in events:
+        if isinstance(event, CommandFrame):
+            found.append(("command", event.name, event.data))
+        elif isinstance(event, Dropped):
+            assert event.kind in DROP_KINDS
+            assert event.start < event.stop
+            found.append(("dropped", event.kind))
+        else:
+            found += [("message", *check_message(event, i)) for i in range(len(event))]
+    return found
+
+
+def check_message(run: Run, index: int) -> list[bytes]:
+    """The frames of one message of a run, after comparing everything that the run says about it with them."""
+    frames = [bytes(frame) for frame in run.frames(index)]
+    header, layout = parse_main_header(frames[0]), run.layouts[run.layout_index[index]]
+    assert run.main_header(index) == header
+    assert (run.pulse_ids[index], run.global_timestamps_ns[index]) == (header.pulse_id, header.global_timestamp_ns)
+    assert layout.dh_compression is header.dh_compression
+    assert layout.data_header == frames[1]
+    assert layout.n_frames == len(frames)
+    assert run.ends[index] - run.bodies[index] == layout.total_bytes
+    whole = run.data[run.starts[index] : run.ends[index]].tobytes()
+    assert read_plainly(whole) == [("message", *frames)]
+    return frames
+
+
+def with_kind(item: tuple[object, ...]) -> tuple[object, ...]:
+    """What the scanner makes of a message read plainly: itself, or dropped."""
+    _, *frames = item
+    if item[0] == "command":
+        return item
+    try:
+        parse_main_header(frames[0])  # type: ignore[arg-type]
+    except MessageError:
+        return ("dropped",)
+    return item if len(frames) > 1 else ("dropped",)
+
+
+def expected(stream: bytes) -> Found:
+    return [with_kind(item) for item in read_plainly(stream)]
+
+
+def without_kinds(found: Found) -> Found:
+    return [item[:1] if item[0] == "dropped" else item for item in found]
+
+
+# Fast, plain, and read with nothing but frame headers: all the same -----------------------------------------------------------
+
+CONTENTS = st.one_of(
+    st.just(b""),
+    st.sampled_from([8, 8, 8, 16, 100, 300]).map(bytes),
+    st.sampled_from([b'\x01\x50{"htype":"bsr_m-1.1"', b"\x00\x02{}", b"\x04\x05", b"\x03" + bytes(8)]),  # what guessing looks for
+    st.binary(max_size=300),
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """Messages of a few recurring layouts, with everything between and inside them that a source may send."""
+    headers = [encode_data_header(CHANNELS[: draw(st.integers(0, 3))]) for _ in range(draw(st.integers(1, 2)))]
+    bodies: list[list[bytes]] = []
+    for _ in range(draw(st.integers(1, 3))):
+        header = draw(st.sampled_from(headers))
+        bodies.append([header, *draw(st.lists(CONTENTS, max_size=6))])
+    return b"".join(draw(st.lists(parts(bodies), max_size=12)))
+
+
+def parts(bodies: list[list[bytes]]) -> st.SearchStrategy[bytes]:
+    mains = st.one_of(
+        st.integers(0, 2**63 - 1).map(main),
+        st.integers(0, 2**63 - 1).map(main),
+        st.integers(0, 2**63 - 1).map(main),
+        st.just(main(hash="h" * 300)),
+        st.just(main(dh_compression="lz4")),
+        st.sampled_from([b"", b"garbage", b'{"htype":"bsr_x-1.0"}', b'{"htype":"bsr_stop-1.0"}', main(pulse_id=-1)]),
+    )
+    whole = st.tuples(mains, st.sampled_from(bodies))
+    commands = st.sampled_from([PING, encode_command("SOME", bytes(300))])
+    return st.one_of(
+        whole.map(lambda m: stream_of([[m[0], *m[1]]])),
+        whole.map(lambda m: stream_of([[m[0], *m[1]]])),
+        st.tuples(whole, st.integers(0, 20), commands).map(lambda m: with_command(m[0], m[1], m[2])),
+        whole.map(lambda m: with_long_headers([m[0], *m[1]])),
+        commands,
+        mains.map(encode_frame),
+    )
+
+
+def with_command(message: tuple[bytes, list[bytes]], place: int, command: bytes) -> bytes:
+    """A message with a command between its frames, as libzmq sends its heartbeats."""
+    frames = [message[0], *message[1]]
+    place = 1 + place % (len(frames) - 1)
+    first = b"".join(encode_frame(frame, more=True) for frame in frames[:place])
+    return first + command + stream_of([frames[place:]])
+
+
+def with_long_headers(frames: list[bytes]) -> bytes:
+    """A message whose short frames have the long form of header, which ZMTP allows."""
+    last = len(frames) - 1
+    heads = [bytes([2 | (i < last)]) + len(frame).to_bytes(8, "big") for i, frame in enumerate(frames)]
+    return b"".join(head + frame for head, frame in zip(heads, frames, strict=True))
+
+
+@given(stream=streams(), cuts=st.lists(st.integers(0, 10_000), max_size=8), speculate=st.booleans(), repeat=st.integers(1, 3))
+def test_any_stream_cut_anywhere_gives_the_messages_that_are_in_it(
+    stream: bytes, cuts: list[int], speculate: bool, repeat: int
+) -> None:
+    stream *= repeat
+    events = scan_pieces(pieces_of(stream, cuts), Scanner(speculate=speculate))
+    assert without_kinds(flat(events)) == expected(stream)
+
+
+@given(stream=streams(), cuts=st.lists(st.integers(0, 10_000), max_size=8))
+def test_guessing_and_walking_give_the_same_events(stream: bytes, cuts: list[int]) -> None:
+    pieces = pieces_of(stream * 2, cuts)
+    fast, plain = (flat(scan_pieces(pieces, Scanner(speculate=speculate))) for speculate in (True, False))
+    assert fast == plain
+
+
+@given(stream=streams(), speculate=st.booleans())
+def test_need_is_never_too_much_and_nothing_happens_before_it(stream: bytes, speculate: bool) -> None:
+    scanner = Scanner(speculate=speculate)
+    memory = bytearray(stream)
+    data, view = np.frombuffer(memory, np.uint8), memoryview(memory)
+    start = stop = need = 0
+    events: list[Event] = []
+    for byte in stream:
+        view[stop] = byte
+        stop += 1
+        scan = scanner.scan(data, view, start, stop)
+        if stop < need:
+            assert scan.events == []
+            assert (scan.consumed, scan.stop) == (start, stop)
+        events += scan.events
+        start, stop, need = scan.consumed, scan.stop, scan.need
+        assert need > stop
+    assert without_kinds(flat(events)) == expected(stream)
+
+
+@given(stream=streams(), cuts=st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
+def test_an_unfinished_message_may_be_moved_to_other_memory(stream: bytes, cuts: list[int]) -> None:
+    scanner = Scanner()
+    events: list[Event] = []
+    rest = b""
+    for shift, piece in enumerate(pieces_of(stream, cuts)):
+        memory = bytearray(shift) + rest + piece
+        scan = scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), shift, len(memory))
+        events += scan.events
+        rest = bytes(memory[scan.consumed : scan.stop])
+    assert without_kinds(flat(events)) == expected(stream)
+
+
+@given(stream=streams(), cut=st.integers(0, 10_000))
+def test_after_a_reset_the_next_connection_starts_afresh(stream: bytes, cut: int) -> None:
+    scanner = Scanner()
+    scan_pieces([stream[: cut % (len(stream) + 1)]], scanner)
+    scanner.reset()
+    assert scanner.partial_bytes == 0
+    assert without_kinds(flat(scan_pieces([stream], scanner))) == expected(stream)
+
+
+@given(st.binary(max_size=200), st.integers(0, 3))
+def test_no_bytes_break_the_scanner(noise: bytes, good: int) -> None:
+    stream = stream_of([message_of(i, SCALARS) for i in range(good)])
+    try:
+        events = scan_pieces([stream + noise])
+    except PeerError:
+        assert good == 0
+        return
+    assert flat(events)[:good] == expected(stream)
+
+
+# What steady streams look like ------------------------------------------------------------------------------------------------
+
+
+def test_messages_that_are_alike_share_one_layout() -> None:
+    run = run_of([message_of(i, SCALARS) for i in range(5, 105)])
+    assert run.pulse_ids.tolist() == list(range(5, 105))
+    assert len(run) == 100
+    assert len(run.layouts) == 1
+    assert run.layout_index.tolist() == [0] * 100
+
+
+def test_layouts_are_remembered_from_call_to_call_and_over_a_reset() -> None:
+    scanner = Scanner()
+    stream = stream_of([message_of(1, SCALARS)])
+    (first,) = scan_pieces([stream], scanner)
+    scanner.reset()
+    (second,) = scan_pieces([stream], scanner)
+    assert isinstance(first, Run)
+    assert isinstance(second, Run)
+    assert first.layouts[0] is second.layouts[0]
+
+
+def test_layouts_of_slow_channels_alternate_and_share_their_data_header() -> None:
+    messages = [message_of(i, SCALARS if i % 10 == 0 else {"C0": 0.5}, channels=CHANNELS) for i in range(100)]
+    run = run_of(messages)
+    assert len(run.layouts) == 2
+    assert run.layout_index.tolist() == [0 if i % 10 == 0 else 1 for i in range(100)]
+    assert run.layouts[0].channels is run.layouts[1].channels
+
+
+def test_layouts_of_the_same_length_are_told_apart() -> None:
+    run = run_of([message_of(i, {f"C{i % 3}": 0.5}, channels=CHANNELS) for i in range(60)])
+    assert len(run.layouts) == 3
+    assert len({layout.total_bytes for layout in run.layouts}) == 1
+    for i in range(60):
+        assert run.layouts[run.layout_index[i]].present.tolist() == [i % 3 == channel for channel in range(3)]
+
+
+def test_a_new_data_header_of_the_same_length_is_seen_at_once() -> None:
+    # The IOC driver changes the hash one message later, so only the bytes tell.
+    before, after = ([Channel(name=name, type=ValueType.FLOAT64)] for name in ("A", "B"))
+    messages = [message_of(i, {}, channels=before if i < 7 else after) for i in range(20)]
+    run = run_of([[main(i), *frames[1:]] for i, frames in enumerate(messages)])
+    names = [run.layouts[index].channels.channels[0].name for index in run.layout_index]
+    assert names == ["A"] * 7 + ["B"] * 13
+
+
+def test_the_same_data_header_with_another_compression_is_another_layout() -> None:
+    header = encode_data_header([])
+    run = run_of([[main(dh_compression=kind), header] for kind in ("none", "none", "lz4", "lz4", "none")])
+    assert [layout.dh_compression for layout in run.layouts] == [Compression.NONE, Compression.LZ4]
+    assert run.layout_index.tolist() == [0, 0, 1, 1, 0]
+
+
+def test_payloads_that_change_their_length_share_the_decoded_data_header() -> None:
+    text = Channel(name="TEXT", type=ValueType.STRING)
+    run = run_of([message_of(i, {"TEXT": "x" * (i % 270), **SCALARS}, channels=[*CHANNELS, text]) for i in range(300)])
+    assert len(run.layouts) > 200
+    assert len({id(layout.channels) for layout in run.layouts}) == 1
+    assert [bytes(run.frames(i)[8]) for i in range(300)] == [b"x" * (i % 270) for i in range(300)]
+
+
+def test_no_more_layouts_are_kept_than_allowed() -> None:
+    scanner = Scanner(Limits(max_layouts=2))
+    stream = stream_of([[main(i), bytes(i % 5)] for i in range(50)])
+    assert flat(scan_pieces([stream], scanner)) == expected(stream)
+    assert len(scanner._layouts) == 2
+
+
+def test_main_headers_of_any_length_keep_the_layout() -> None:
+    run = run_of([[main(10**i, hash="h" * (300 * (i % 2))), *message_of(1, SCALARS)[1:]] for i in range(18)])
+    assert len(run.layouts) == 1
+    assert run.pulse_ids.tolist() == [10**i for i in range(18)]
+
+
+# What must be cheap -----------------------------------------------------------------------------------------------------------
+
+
+def calls(pieces: Sequence[bytes]) -> int:
+    """How often an inlet that respects ``need`` has to call."""
+
+    class Counting(Scanner):
+        count = 0
+
+        def scan(self, *args: object) -> object:  # type: ignore[override]
+            self.count += 1
+            return super().scan(*args)  # type: ignore[arg-type]
+
+    scanner = Counting()
+    scan_pieces(pieces, scanner)
+    return scanner.count
+
+
+def test_a_camera_frame_that_arrives_in_pieces_costs_one_call() -> None:
+    image = np.zeros((1024, 1280), np.uint16)
+    stream = stream_of([message_of(i, {"CAM": image}) for i in range(4)])
+    pieces = [stream[i : i + 100 * 1024] for i in range(0, len(stream), 100 * 1024)]
+    assert len(pieces) > 100
+    assert calls(pieces) <= 2 * 4 + 1
+
+
+def test_a_message_that_trickles_in_is_walked_once() -> None:
+    # 2000 frames, byte by byte: begun anew at each call this would be a million frames and take half a minute.
+    stream = stream_of([[main(1), b"", *[b"x"] * 2000]])
+    assert len(flat(scan_pieces(bytewise(stream), Scanner(speculate=False)))) == 1
+    assert calls(bytewise(stream)) <= 2 * 2002 + 1
+
+
+def test_the_whole_length_of_a_message_that_has_begun_is_guessed() -> None:
+    image = np.zeros((1024, 1280), np.uint16)
+    stream = stream_of([message_of(1, {"CAM": image})])
+    scanner = Scanner()
+    assert scanner.partial_bytes == 0
+    scan_pieces([stream[:5000]], scanner)  # the frame's header tells
+    assert image.nbytes <= scanner.partial_bytes <= len(stream)
+    scanner = Scanner()
+    scan_pieces([stream, stream[:5]], scanner)  # the message before tells
+    assert len(stream) <= scanner.partial_bytes <= len(stream) + 300
+    scan_pieces([stream], scanner := Scanner())
+    assert scanner.partial_bytes == 0  # nothing has begun
+
+
+# What is not passed on --------------------------------------------------------------------------------------------------------
+
+DATA = encode_data_header([])
+
+DROPPED = {
+    "stop": ([b'{"htype":"bsr_stop-1.0"}'], "stop", "stop"),
+    "reconnect": ([b'{"htype":"bsr_reconnect-1.0","address":"tcp://a:1"}'], "reconnect", "tcp://a:1"),
+    "a stop with more frames": ([b'{"htype":"bsr_stop-1.0"}', DATA], "unknown htype", "bsr_stop-1.0"),
+    "unknown htype": ([b'{"htype":"array-1.0"}', DATA], "unknown htype", "array-1.0"),
+    "unknown htype alone": ([b'{"htype":"array-1.0"}'], "unknown htype", "array-1.0"),
+    "data header first": ([DATA, DATA], "unknown htype", "bsr_d-1.1"),
+    "garbage": ([b"\xff\xfe", DATA], "bad main header", r"\xff\xfe"),
+    "garbage alone": ([b"\xff\xfe"], "bad main header", r"\xff\xfe"),
+    "empty": ([b""], "empty main header", "1 frames"),
+    "empty first frame": ([b"", main(), DATA], "empty main header", "3 frames"),
+    "main header alone": ([main(77)], "no data header", "77"),
+    "pulse id out of range": ([main(pulse_id=2**63), DATA], "bad main header", str(2**63)),
+    "compression unknown": ([main(dh_compression="zip"), DATA], "bad main header", "zip"),
+}
+
+
+@pytest.mark.parametrize(("frames", "kind", "text"), DROPPED.values(), ids=DROPPED.keys())
+@pytest.mark.parametrize("speculate", [True, False])
+def test_a_message_that_cannot_be_used_is_dropped_alone(frames: list[bytes], kind: str, text: str, speculate: bool) -> None:
+    good = [message_of(i, SCALARS) for i in range(6)]
+    stream = stream_of([*good[:3], frames, *good[3:]])
+    events = scan_pieces([stream], Scanner(speculate=speculate))
+    before, dropped, after = events
+    assert isinstance(before, Run)
+    assert isinstance(after, Run)
+    assert isinstance(dropped, Dropped)
+    assert before.pulse_ids.tolist() == [0, 1, 2]
+    assert after.pulse_ids.tolist() == [3, 4, 5]
+    assert dropped.kind == kind
+    assert text in dropped.text
+    assert stream[dropped.start : dropped.stop] == stream_of([frames])
+
+
+def test_a_bad_main_header_before_a_known_body_is_dropped_alone() -> None:
+    body = message_of(0, SCALARS)[1:]
+    mains = [main(0), main(1), b"?" * 20, main(3), main(4), b"", main(6)]
+    found = flat(scan_pieces([stream_of([[first, *body] for first in mains])]))
+    assert [item[:2] for item in found] == [
+        ("message", mains[0]),
+        ("message", mains[1]),
+        ("dropped", "bad main header"),
+        ("message", mains[3]),
+        ("message", mains[4]),
+        ("dropped", "empty main header"),
+        ("message", mains[6]),
+    ]
+
+
+BODIES = {
+    "data header missing its channels' frames": [encode_data_header(CHANNELS)],
+    "a frame too many": [*message_of(1, SCALARS)[1:], b""],
+    "a frame too few": message_of(1, SCALARS)[1:-1],
+    "empty data header": [b"", b"", b""],
+    "garbage for a data header": [b"\xff", b"", b""],
+    "oversized value": [encode_data_header(CHANNELS[:1]), bytes(100_000), bytes(16)],
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+def test_a_message_whose_body_is_odd_is_passed_on_as_it_is(body: list[bytes]) -> None:
+    good = message_of(1, SCALARS)
+    stream = stream_of([good, [main(2), *body], good, [main(3), *body]])
+    assert flat(scan_pieces([stream])) == expected(stream)
+
+
+@pytest.mark.parametrize("body", list(BODIES.values())[:5], ids=list(BODIES)[:5])
+def test_a_message_whose_body_is_odd_has_no_channels(body: list[bytes]) -> None:
+    layout = run_of([[main(2), *body]]).layouts[0]
+    for _ in range(2):
+        with pytest.raises(MessageError):
+            _ = layout.channels
+
+
+def test_zero_channels_are_a_message() -> None:
+    assert run_of([[main(2), DATA]]).layouts[0].channels.channels == ()
+
+
+# Commands ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_command_between_messages_is_an_event_between_runs() -> None:
+    message = stream_of([message_of(1, SCALARS)])
+    events = scan_pieces([message + PING + message])
+    assert [type(event) for event in events] == [Run, CommandFrame, Run]
+    assert events[1] == CommandFrame(name="PING", data=b"\0\0context")
+
+
+@pytest.mark.parametrize("place", range(1, 8))
+@pytest.mark.parametrize("bytes_at_once", [1, 7, 1000])
+def test_a_heartbeat_inside_a_message_is_cut_out(place: int, bytes_at_once: int) -> None:
+    frames = message_of(1, SCALARS)
+    stream = stream_of([frames]) + with_command((frames[0], frames[1:]), place - 1, PING) + stream_of([frames])
+    pieces = [stream[i : i + bytes_at_once] for i in range(0, len(stream), bytes_at_once)]
+    message = ("message", *frames)
+    assert flat(scan_pieces(pieces)) == [message, ("command", "PING", b"\0\0context"), message, message]
+
+
+# Framing that is lost ---------------------------------------------------------------------------------------------------------
+
+LOST = {
+    "reserved flags": (b"\x08\x00", "0x08"),
+    "reserved flags with others": (b"\xff\xff", "0xf8"),
+    "command with more": (b"\x05\x05\x04PING", "0x05"),
+    "huge frame": (b"\x03" + (1 << 40).to_bytes(8, "big"), str(1 << 40)),
+    "huge command": (b"\x06" + (1 << 40).to_bytes(8, "big"), str(1 << 40)),
+    "nameless command": (b"\x04\x00", "command"),
+}
+
+
+@pytest.mark.parametrize(("damage", "text"), LOST.values(), ids=LOST.keys())
+@pytest.mark.parametrize(
+    "begun", [b"", encode_frame(main(), more=True), encode_frame(main(), more=True) + encode_frame(DATA, more=True)]
+)
+def test_lost_framing_is_a_peer_error(damage: bytes, text: str, begun: bytes) -> None:
+    with pytest.raises(PeerError, match=text):
+        scan_pieces([begun + damage])
+
+
+@pytest.mark.parametrize(("damage", "text"), LOST.values(), ids=LOST.keys())
+@pytest.mark.parametrize("speculate", [True, False])
+def test_what_came_before_the_damage_is_kept(damage: bytes, text: str, speculate: bool) -> None:
+    good = stream_of([message_of(i, SCALARS) for i in range(10)])
+    memory = bytearray(good + damage)
+    scanner = Scanner(speculate=speculate)
+    scan = scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), 0, len(memory))
+    assert flat(scan.events) == expected(good)
+    assert scan.need <= len(memory)
+    with pytest.raises(PeerError, match=text):
+        scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), scan.consumed, scan.stop)
+
+
+LIMITS = Limits(max_frame_bytes=1000, max_frames=5, max_message_bytes=2000)
+OVER = {
+    "frame": ([main(), bytes(1001)], "1001"),
+    "frames": ([main(), b"", b"", b"", b"", b""], "5 frames"),
+    "message": ([main(), bytes(1000), bytes(1000)], "2000"),
+}
+AT = [main(), bytes(1000), bytes(300), bytes(300), b""]
+
+
+@pytest.mark.parametrize(("frames", "text"), OVER.values(), ids=OVER.keys())
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("speculate", [True, False])
+def test_what_is_over_a_limit_is_refused_before_and_after_it_has_arrived(
+    frames: list[bytes], text: str, whole: bool, speculate: bool
+) -> None:
+    stream = stream_of([frames])
+    scanner = Scanner(LIMITS, speculate=speculate)
+    assert len(flat(scan_pieces([stream_of([AT])], scanner))) == 1
+    with pytest.raises(PeerError, match=text):
+        scan_pieces([stream] if whole else bytewise(stream), scanner)
+
+
+def test_a_frame_over_the_limit_is_refused_when_its_header_has_come() -> None:
+    start = encode_frame(main(), more=True) + encode_frame_header(1001)
+    with pytest.raises(PeerError, match="1001"):
+        scan_pieces([start], Scanner(LIMITS))
