@@ -31,6 +31,11 @@ class Child:
         self._process = process
 
     @property
+    def process_id(self) -> int:
+        """By which it can be found in the system's list."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._process.poll()
