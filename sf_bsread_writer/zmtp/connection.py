@@ -25,7 +25,8 @@ _KEEPALIVE_PROBES = 3
 class HungUp(PeerError):  # noqa: N818 - named for what happened, as WrongRole
     """A ZMTP peer closed the connection between its greeting and its READY.
 
-    libzmq does so when our socket type does not fit its own, if it reads our READY before it has sent its own.
+    libzmq does so when our socket type does not fit its own, if it reads our READY before it has sent its own. Our own listener
+    does so when it has too many clients.
     """
 
 
@@ -120,5 +121,9 @@ def _hung_up(handshake: Handshake) -> PeerError:
     if handshake.greeted:
         return HungUp("closed the connection before its READY; it may want another socket type or have too many clients")
     if handshake.received:
-        return PeerError(f"closed the connection after {handshake.received[:24]!r}; it stopped just now or is not a ZMTP 3 peer")
+        # libzmq does so when it has seen our mechanism and its own is another: it had sent only its signature by then.
+        return PeerError(
+            f"closed the connection within its greeting ({handshake.received[:24]!r}); it may want a security mechanism such as "
+            "CURVE or PLAIN, only NULL is supported"
+        )
     return PeerError("closed the connection without a word; it stopped just now or is not a ZMTP peer: check host and port")

@@ -61,6 +61,13 @@ class WrongRole(PeerError):  # noqa: N818 - named for what is wrong, as its call
         self.partner = partner
 
 
+class TryLater(PeerError):  # noqa: N818 - named for what it says to the peer
+    """Raised by an ``answer`` that refuses for the moment only: the connection is closed without an ERROR command.
+
+    libzmq never connects again after an ERROR, but does after a mere hang-up.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Ready:
     """What the peer said of itself; ``minor`` is 0 for ZMTP 3.0, 1 for 3.1: the lower of its version and ours.
@@ -91,8 +98,8 @@ class Handshake:
     announce
         Connecting end: our socket type and properties (without ``Socket-Type``).
     answer
-        Listening end: gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse; the
-        text goes to the peer.
+        Listening end: gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse for
+        good (the text goes to the peer, and libzmq then never asks again) or `TryLater`.
     minor
         The minor version to greet with: 1, or 0 to be a ZMTP 3.0 peer.
     """
@@ -115,7 +122,9 @@ class Handshake:
         self.leftover = b""
         """Bytes that came behind the peer's READY: the beginning of the traffic."""
         self.farewell = b""
-        """What to send before closing, after `feed` has raised: an ERROR command if it was us who refused, else nothing."""
+        """What to send before closing, after `feed` has raised: an ERROR command if we refused for good, else nothing."""
+        self.refused = False
+        """Whether it was us who refused, a peer that had done nothing wrong so far."""
         self._answer = answer
         self._announce = announce
         self._minor = minor
@@ -191,7 +200,9 @@ class Handshake:
         try:
             self.socket_type, properties = self._answer(ready)
         except PeerError as error:
-            self.farewell = encode_error(str(error))
+            self.refused = True
+            if not isinstance(error, TryLater):
+                self.farewell = encode_error(str(error))
             raise
         return _encode_ready(self.socket_type, properties)
 

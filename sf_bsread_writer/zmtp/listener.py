@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sf_bsread_writer.errors import PeerError, SetupError
 from sf_bsread_writer.zmtp.connection import Connection, peer_address, prepare, shake_hands
-from sf_bsread_writer.zmtp.handshake import Announcement, Handshake, Ready
+from sf_bsread_writer.zmtp.handshake import Announcement, Handshake, Ready, TryLater
 
 _BACKLOG = 128
 _MAX_HANDSHAKES = 64
@@ -41,12 +41,11 @@ class Listener:
     host, port
         Where to listen; host ``0.0.0.0`` is every IPv4 address, ``::`` every address; port 0 lets the system choose.
     answer
-        Gets the peer's `Ready`, gives our socket type and properties, or raises `PeerError` to refuse; see `serving_role`.
+        Gets the peer's `Ready`, gives our socket type and properties, or raises to refuse; see `Handshake` and `serving_role`.
     on_connection
         Gets each connection after its handshake, and owns it.
     max_clients
-        How many connections may be open at a time; further ones are refused with a reason. A connection counts until its socket
-        is closed.
+        How many connections may be open at a time; further ones are hung up on. A connection counts until its socket is closed.
     handshake_timeout_s
         After this long without READY the peer is dropped.
     on_trouble
@@ -163,7 +162,7 @@ class Listener:
             self._on_connection(connection)
             handed_over = True
         except PeerError as error:
-            if handshake.farewell:
+            if handshake.refused:
                 self._refused += 1
                 self._complain(f"{address} was refused: {error}")
             else:
@@ -176,7 +175,7 @@ class Listener:
     def _decide(self, ready: Ready) -> Announcement:
         self._open = [connection for connection in self._open if connection.socket.fileno() >= 0]
         if len(self._open) >= self._max_clients:
-            raise PeerError(f"too many clients: {self._max_clients} are connected, the most accepted; close one and try again")
+            raise TryLater(f"too many clients: {self._max_clients} are connected, the most accepted; close one and try again")
         return self._answer(ready)
 
     def _complain(self, text: str) -> None:

@@ -23,6 +23,7 @@ from sf_bsread_writer.zmtp.handshake import (
     Handshake,
     Ready,
     SocketType,
+    TryLater,
     WrongRole,
     encode_error,
     encode_greeting,
@@ -195,6 +196,14 @@ def test_a_refusal_reaches_the_connecting_end() -> None:
         server.feed(client.start() + client.feed(server.start()))
     with pytest.raises(PeerError, match="refused the connection: 256 clients are connected"):
         client.feed(server.farewell)
+
+
+def test_a_refusal_for_the_moment_is_not_told_to_the_peer() -> None:
+    # libzmq would never ask again.
+    server = Handshake(answer=lambda peer: (_ for _ in ()).throw(TryLater("256 clients are connected")))
+    with pytest.raises(TryLater, match="256 clients"):
+        server.feed(GREETING + ready(Socket_Type=b"PULL"))
+    assert (server.refused, server.farewell) == (True, b"")
 
 
 def test_a_reason_is_cut_to_what_an_error_command_can_hold() -> None:

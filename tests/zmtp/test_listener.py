@@ -17,7 +17,7 @@ from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.frames import encode_frame
 from sf_bsread_writer.zmtp.handshake import Announcement, Ready, SocketType, serving_role
 from sf_bsread_writer.zmtp.listener import Listener, ListenerStatistics
-from sf_bsread_writer.zmtp.peer import Connection, connect
+from sf_bsread_writer.zmtp.peer import Connection, HungUp, connect
 
 DEADLINE_S = 10
 
@@ -174,12 +174,13 @@ def test_a_refused_client_learns_the_reason() -> None:
     run(main)
 
 
-def test_one_client_too_many_is_refused_until_another_has_gone() -> None:
+def test_one_client_too_many_is_hung_up_on_until_another_has_gone() -> None:
     async def main() -> None:
         async with listening(max_clients=2) as hall:
             clients = [await connect(hall.address, role=SocketType.PULL) for _ in range(2)]
-            with pytest.raises(PeerError, match="refused the connection: too many clients: 2 are connected, the most accepted"):
+            with pytest.raises(HungUp, match=r"closed the connection before its READY; .* too many clients"):
                 await connect(hall.address, role=SocketType.PULL)
+            assert "was refused: too many clients: 2 are connected, the most accepted" in await hall.troubles.get()
             (await hall.connections.get()).close()
             clients.append(await connect(hall.address, role=SocketType.SUB))
             for client in clients:
