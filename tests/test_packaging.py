@@ -1,5 +1,6 @@
 """The programs run as plain scripts from a checkout, and nothing in the package's folder gets in the way of that."""
 
+import ast
 import os
 import re
 import subprocess
@@ -61,6 +62,17 @@ def test_no_module_is_named_as_one_of_a_dependency() -> None:
 def test_scripts_are_those_of_the_project() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert sorted(scripts.values()) == [f"sf_bsread_writer.{name}:main" for name in ("buffer", "cli", "writer")]
+
+
+def test_modules_that_call_themselves_pure_are_held_to_it() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    held = next(contract["source_modules"] for contract in contracts if contract["id"] == "pure")
+    pure = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if re.search(r"\bPure\b", ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+    ]
+    assert held == pure
 
 
 @pytest.mark.system
