@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 import sf_bsread_writer
+from sf_bsread_writer import buffer
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,3 +38,16 @@ def test_recipe_has_the_programs_of_the_project() -> None:
 
 def test_recipe_tries_every_program() -> None:
     assert recipe()["test"]["commands"] == [f"{name} --help" for name in project()["scripts"]]
+
+
+def test_unit_with_the_example_settings_is_a_command_line_that_the_buffer_takes() -> None:
+    folder = ROOT / "deploy" / "systemd"
+    pairs = (line.partition("=") for line in (folder / "example.env").read_text(encoding="utf-8").splitlines())
+    settings = {name: value for name, _, value in pairs if not name.startswith("#")}
+    unit = (folder / "sf_bsread_buffer@.service").read_text(encoding="utf-8")
+    command = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    assert command is not None
+    program, *arguments = re.sub(r"\$\{?(\w+)\}?", lambda match: settings[match[1]], command[1]).split()
+    assert Path(program).name == "sf_bsread_buffer"
+    config = buffer.config_from(buffer.parser().parse_args(arguments))
+    assert (str(config.source), config.port, config.buffer_length) == (settings["STREAM"], int(settings["OUTPUT_PORT"]), 6000)
