@@ -11,6 +11,9 @@ from sf_bsread_writer.simulator import channels
 from sf_bsread_writer.simulator.service import Source, SourceConfig, SourceStatistics
 from sf_bsread_writer.simulator.stream import Epoch, Gap, Plan, StepBack, pulse_id_at
 
+LARGEST_CLOCK_OFFSET_S = 1e9
+"""Thirty years; more would leave the range of ns in int64."""
+
 
 def run(args: argparse.Namespace) -> int:
     """Serves until all messages are sent or a signal comes; returns the exit code."""
@@ -19,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
 
 def config_from(args: argparse.Namespace) -> SourceConfig:
     """What the options ask for; raises `UsageError`."""
+    if not abs(args.clock_offset) <= LARGEST_CLOCK_OFFSET_S:
+        raise UsageError(f"--clock_offset {args.clock_offset:g} is not usable; give seconds, at most {LARGEST_CLOCK_OFFSET_S:g}")
     return SourceConfig(
         plan=_plan(args),
         host=args.host,

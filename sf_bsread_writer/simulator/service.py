@@ -60,6 +60,8 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.rate_hz < 1e7:
             raise UsageError(f"a rate of {self.rate_hz} Hz is not possible; give pulses a second, or 0 for as fast as possible")
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"port {self.port} is not between 0 and 65535; 0 takes a free one")
         if self.queue_messages < 1:
             raise UsageError(f"a queue holds at least one message, not {self.queue_messages}")
         if self.messages is not None and self.messages < 1:

@@ -20,6 +20,9 @@ PULSE_ID_EPOCH_NS = 1_483_228_800_000_000_000
 
 PULSE_PERIOD_NS = 10_000_000
 
+LARGEST_FIRST_PULSE_ID = 1 << 62
+"""Pulse ids are int64 on the wire's other side; this leaves as many to come as there are below."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
@@ -84,6 +87,8 @@ class Plan:
         starts = [epoch.start for epoch in self.epochs]
         if starts[:1] != [0] or starts != sorted(set(starts)):
             raise UsageError(f"the first header must hold from pulse 0 on and each later one from a later pulse, not {starts}")
+        if not 0 <= self.first_pulse_id <= LARGEST_FIRST_PULSE_ID:
+            raise UsageError(f"a stream cannot begin with pulse id {self.first_pulse_id}; give 0 to {LARGEST_FIRST_PULSE_ID}")
         if not 0 <= self.missing <= 1:
             raise UsageError(f"a share of missing values lies between 0 and 1, not at {self.missing}")
         if self.duplicate_every < 0:

@@ -43,6 +43,35 @@ def test_wrong_arguments_end_with_the_usage_code(arguments: list[str]) -> None:
     assert ended.value.code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--port", "70000"],
+        ["--rate", "nan"],
+        ["--rate", "-1"],
+        ["--clock_offset", "inf"],
+        ["--missing", "2"],
+        ["--gap", "5"],
+        ["--gap", "5:1"],
+        ["--step_back", "5:x"],
+        ["--change_header_at", "0"],
+        ["--duplicate", "-1"],
+        ["--messages", "0"],
+        ["--queue", "0"],
+        ["--first_pulse_id", "9223372036854775808"],
+        ["--preset", "none"],
+        ["--channel", "A:colour"],
+    ],
+    ids=" ".join,
+)
+def test_unusable_option_of_the_simulator_is_told_in_one_line(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", *option]) == ExitCode.USAGE
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("sf_bsread simulate: ")
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("error", [UsageError("no such colour"), OutputError("disk full")], ids=["usage", "output"])
 def test_error_is_one_line_and_the_exit_code_of_its_class(
     error: UsageError | OutputError, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

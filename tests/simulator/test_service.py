@@ -126,7 +126,9 @@ def test_ping_in_the_middle_of_big_messages_is_answered_between_them() -> None:
         big = (parse_channel("IMAGE:uint8:2000x1000"),)
         settings = config(channels=big, rate_hz=0, messages=60, wait_for_clients=1)
         async with running(settings) as source, reading(source) as traffic:
-            await until(lambda: sum(client.queued for client in source.statistics().clients) > 5)  # the socket is full: a message has begun
+            await until(
+                lambda: sum(client.queued for client in source.statistics().clients) > 5
+            )  # the socket is full: a message has begun
             await traffic.send_bytes(encode_ping(b"one"))
             assert await pulse_ids(traffic, 60) == list(range(FIRST_ID, FIRST_ID + 60))
             assert await traffic.command("PONG") == b"one"
@@ -240,7 +242,16 @@ def test_all_that_was_sent_is_delivered_although_the_source_ends_at_once() -> No
 
 
 @pytest.mark.parametrize(
-    "fields", [{"rate_hz": -1}, {"rate_hz": float("inf")}, {"queue_messages": 0}, {"channels": ()}, {"messages": -1}]
+    "fields",
+    [
+        {"rate_hz": -1},
+        {"rate_hz": float("inf")},
+        {"queue_messages": 0},
+        {"port": 65536},
+        {"port": -1},
+        {"channels": ()},
+        {"messages": -1},
+    ],
 )
 def test_impossible_source_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

@@ -107,6 +107,8 @@ def test_stream_does_not_depend_on_how_it_is_cut(cuts: list[int]) -> None:
     [
         {"missing": 1.1},
         {"missing": -0.1},
+        {"first_pulse_id": -1},
+        {"first_pulse_id": 2**63},
         {"duplicate_every": -1},
         {"gaps": (Gap(first=5, last=4),)},
         {"epochs": (Epoch(start=1, channels=EVERY_PULSE),)},
