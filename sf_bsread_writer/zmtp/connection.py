@@ -23,11 +23,15 @@ _KEEPALIVE_PROBES = 3
 
 
 class HungUp(PeerError):  # noqa: N818 - named for what happened, as WrongRole
-    """A ZMTP peer closed the connection between its greeting and its READY.
+    """The peer closed the connection before its READY; ``greeted`` tells whether after its greeting.
 
-    libzmq does so when our socket type does not fit its own, if it reads our READY before it has sent its own. Our own listener
-    does so when it has too many clients.
+    libzmq does so before, if its security mechanism is not ours, and after, if its socket type does not fit ours and it reads our
+    READY before it has sent its own.
     """
+
+    def __init__(self, text: str, *, greeted: bool) -> None:
+        super().__init__(text)
+        self.greeted = greeted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,13 +121,11 @@ def _silent(handshake: Handshake, timeout_s: float) -> str:
     return f"is connected but sent nothing {within}; it is not a ZMTP peer or hangs: check host and port"
 
 
-def _hung_up(handshake: Handshake) -> PeerError:
+def _hung_up(handshake: Handshake) -> HungUp:
     if handshake.greeted:
-        return HungUp("closed the connection before its READY; it may want another socket type or have too many clients")
-    if handshake.received:
-        # libzmq does so when it has seen our mechanism and its own is another: it had sent only its signature by then.
-        return PeerError(
-            f"closed the connection within its greeting ({handshake.received[:24]!r}); it may want a security mechanism such as "
-            "CURVE or PLAIN, only NULL is supported"
-        )
-    return PeerError("closed the connection without a word; it stopped just now or is not a ZMTP peer: check host and port")
+        what = "before its READY; it may want another socket type, or is just stopping"
+    elif handshake.received:
+        what = f"within its greeting ({handshake.received[:24]!r}); it may want a security mechanism (only NULL is supported)"
+    else:
+        what = "without a word; it is just stopping, wants a security mechanism (only NULL is supported), or is not a ZMTP peer"
+    return HungUp(f"closed the connection {what}", greeted=handshake.greeted)

@@ -227,6 +227,11 @@ def holdings_properties(*, oldest_pulse_id: int | None, newest_pulse_id: int | N
     return {"X-Bsread-Buffer": b"1"} | {name: str(number).encode() for name, number in numbers.items() if number is not None}
 
 
+def is_buffer(ready: Ready) -> bool:
+    """Whether this source is a buffer of ours, which serves PULL and SUB alike, and understands our commands."""
+    return "X-Bsread-Buffer" in ready.properties
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holdings:
     """What a buffer held when the connection was made; pulse ids are None if it was empty."""
@@ -238,7 +243,7 @@ class Holdings:
     @classmethod
     def from_ready(cls, ready: Ready) -> Self | None:
         """Reads a source's properties; None: the source is no buffer of ours. Raises `PeerError` with the value that is wrong."""
-        if "X-Bsread-Buffer" not in ready.properties:
+        if not is_buffer(ready):
             return None
         return cls(
             oldest_pulse_id=_decode_number(ready, "X-Oldest-Pulse-Id"),

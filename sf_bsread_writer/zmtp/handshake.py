@@ -24,9 +24,12 @@ from sf_bsread_writer.zmtp.frames import (
 )
 
 GREETING_BYTES = 64
+VERSION_STOP = 12
+"""Signature and version; the security mechanism follows."""
 MAX_HANDSHAKE_BYTES = 64 * 1024
 _SIGNATURE_BYTES = 10
-_MECHANISM = slice(12, 32)
+_MECHANISM = slice(VERSION_STOP, 32)
+_REFUSED = "X-Refused"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")
 """How a TLS server's alert and a TLS client's hello begin."""
 
@@ -62,10 +65,15 @@ class WrongRole(PeerError):  # noqa: N818 - named for what is wrong, as its call
 
 
 class TryLater(PeerError):  # noqa: N818 - named for what it says to the peer
-    """Raised by an ``answer`` that refuses for the moment only: the connection is closed without an ERROR command.
+    """Raised by an ``answer`` that refuses for the moment only; ``role`` is what it would have been for this peer.
 
-    libzmq never connects again after an ERROR, but does after a mere hang-up.
+    The peer gets READY with the reason as property ``X-Refused``, then the connection is closed. An ERROR command would say it
+    more plainly, but after one libzmq never connects again.
     """
+
+    def __init__(self, text: str, *, role: SocketType) -> None:
+        super().__init__(text)
+        self.role = role
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +130,7 @@ class Handshake:
         self.leftover = b""
         """Bytes that came behind the peer's READY: the beginning of the traffic."""
         self.farewell = b""
-        """What to send before closing, after `feed` has raised: an ERROR command if we refused for good, else nothing."""
-        self.refused = False
-        """Whether it was us who refused, a peer that had done nothing wrong so far."""
+        """What to send before closing, after `feed` has raised: the reason if it was us who refused, else nothing."""
         self._answer = answer
         self._announce = announce
         self._minor = minor
@@ -199,10 +205,11 @@ class Handshake:
         assert self._answer is not None
         try:
             self.socket_type, properties = self._answer(ready)
+        except TryLater as error:
+            self.farewell = _encode_ready(error.role, {_REFUSED: _to_ascii(str(error))})
+            raise
         except PeerError as error:
-            self.refused = True
-            if not isinstance(error, TryLater):
-                self.farewell = encode_error(str(error))
+            self.farewell = encode_error(str(error))
             raise
         return _encode_ready(self.socket_type, properties)
 
@@ -246,8 +253,12 @@ def read_greeting(data: bytes | bytearray) -> int | None:
 
 def encode_error(reason: str) -> bytes:
     """An ERROR command frame; of the reason the first 255 characters, ASCII."""
-    text = reason.encode("ascii", "replace")[:255]
+    text = _to_ascii(reason)
     return encode_command("ERROR", bytes((len(text),)) + text)
+
+
+def _to_ascii(reason: str) -> bytes:
+    return reason.encode("ascii", "replace")[:255]
 
 
 def _encode_ready(socket_type: SocketType, properties: Mapping[str, bytes]) -> bytes:
@@ -270,6 +281,8 @@ def _parse_ready(body: bytes, minor: int) -> Ready:
 
 def _check_source(ready: Ready, ours: SocketType) -> None:
     if ready.socket_type == ours.partner:
+        if _REFUSED in ready.properties:
+            raise PeerError(f"refused the connection: {_readable(ready.properties[_REFUSED][:255])}")
         return
     if ready.socket_type in {SocketType.PUSH, SocketType.PUB}:
         partner = SocketType(ready.socket_type).partner

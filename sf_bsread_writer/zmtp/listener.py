@@ -41,11 +41,12 @@ class Listener:
     host, port
         Where to listen; host ``0.0.0.0`` is every IPv4 address, ``::`` every address; port 0 lets the system choose.
     answer
-        Gets the peer's `Ready`, gives our socket type and properties, or raises to refuse; see `Handshake` and `serving_role`.
+        Gets the peer's `Ready`, gives our socket type and properties, or raises to refuse; see `Handshake`, `serving_role`.
     on_connection
         Gets each connection after its handshake, and owns it.
     max_clients
-        How many connections may be open at a time; further ones are hung up on. A connection counts until its socket is closed.
+        How many connections may be open at a time; further ones are refused for now. A connection counts until its socket is
+        closed.
     handshake_timeout_s
         After this long without READY the peer is dropped.
     on_trouble
@@ -162,9 +163,9 @@ class Listener:
             self._on_connection(connection)
             handed_over = True
         except PeerError as error:
-            if handshake.refused:
+            if handshake.farewell:
                 self._refused += 1
-                self._complain(f"{address} was refused: {error}")
+                self._complain(f"{address}: {error}")
             else:
                 self._failed += 1
                 self._complain(f"{address} {error}")
@@ -174,9 +175,13 @@ class Listener:
 
     def _decide(self, ready: Ready) -> Announcement:
         self._open = [connection for connection in self._open if connection.socket.fileno() >= 0]
+        role, properties = self._answer(ready)
         if len(self._open) >= self._max_clients:
-            raise TryLater(f"too many clients: {self._max_clients} are connected, the most accepted; close one and try again")
-        return self._answer(ready)
+            raise TryLater(
+                f"too many clients: {self._max_clients} are connected, the most accepted; close one, or raise the limit",
+                role=role,
+            )
+        return role, properties
 
     def _complain(self, text: str) -> None:
         self._reasons.append(text)

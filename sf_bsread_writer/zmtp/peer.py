@@ -9,14 +9,24 @@ from typing import Any, Literal
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.connection import Connection, HungUp, prepare, set_keepalive, shake_hands
+from sf_bsread_writer.zmtp.extension import is_buffer
 from sf_bsread_writer.zmtp.frames import encode_subscribe
-from sf_bsread_writer.zmtp.handshake import Handshake, SocketType, WrongRole
+from sf_bsread_writer.zmtp.handshake import (
+    GREETING_BYTES,
+    VERSION_STOP,
+    Handshake,
+    SocketType,
+    WrongRole,
+    encode_greeting,
+    read_greeting,
+)
 from sf_bsread_writer.zmtp.resolve import resolve
 
 __all__ = ["Backoff", "Connection", "Connector", "HungUp", "Mode", "WrongRole", "connect", "set_keepalive"]
 
 Mode = Literal["auto", "pull", "sub"]
 
+_CLOSER_LOOK_S = 1.0
 _STABLE_S = 1.0
 """A connection of shorter life does not reset the backoff: a source that accepts and hangs up is not asked in a tight loop."""
 
@@ -41,8 +51,12 @@ async def connect(
             connection = await shake_hands(sock, Handshake(announce=(role, properties or {})), timeout_s=timeout_s)
         except WrongRole as error:
             raise WrongRole(f"{address} {error}", partner=error.partner) from None
+        except HungUp as error:
+            if not error.greeted:
+                await _look_closer(address)
+            raise HungUp(f"{address} {error}", greeted=error.greeted) from None
         except PeerError as error:
-            raise type(error)(f"{address} {error}") from None
+            raise PeerError(f"{address} {error}") from None
         if role is SocketType.SUB:
             # A dozen bytes into the empty buffer of a new socket fit. A peer that has gone meanwhile shows at the first read.
             with contextlib.suppress(OSError):
@@ -113,22 +127,26 @@ class Connector:
             try:
                 connection = await connect(self.address, role=self.role, properties=self._properties(), timeout_s=self._timeout_s)
             except PeerError as error:
-                sure = self._turn(error)
-                if sure and not turned:
+                if self._turn(error) and not turned:
                     turned = True
                     continue
                 self._on_trouble(str(error))
                 await asyncio.sleep(self._backoff.next_s())
-            else:
-                self._connected_at_s = asyncio.get_running_loop().time()
-                return connection
+                continue
+            if self._auto and self.role is SocketType.SUB and is_buffer(connection.ready):
+                # It serves both roles, but replays to PULL only; we came here as SUB by a wrong guess, or it took a PUB's place.
+                connection.close()
+                self.role = SocketType.PULL
+                continue
+            self._connected_at_s = asyncio.get_running_loop().time()
+            return connection
 
     def _turn(self, error: PeerError) -> bool:
         """Takes the other role if that may help; True if the peer has asked for it."""
         if self._auto and isinstance(error, WrongRole):
             self.role = error.partner
             return True
-        if self._auto and isinstance(error, HungUp):
+        if self._auto and isinstance(error, HungUp) and error.greeted:
             self.role = SocketType.SUB if self.role is SocketType.PULL else SocketType.PULL
         return False
 
@@ -168,6 +186,24 @@ async def _open_one(family: int, target: Any) -> socket.socket:
         if sock.getsockname() == sock.getpeername():
             raise ConnectionRefusedError
         return sock
+
+
+async def _look_closer(address: Address) -> None:
+    """Raises `PeerError` with the reason why a peer hangs up on our greeting, if that can be found out.
+
+    libzmq compares security mechanisms before it has sent its own. Shown a version and no mechanism yet, it tells.
+    """
+    loop = asyncio.get_running_loop()
+    received = b""
+    with contextlib.suppress(OSError), contextlib.closing(await _open(address, _CLOSER_LOOK_S)) as sock:
+        async with asyncio.timeout(_CLOSER_LOOK_S):
+            await loop.sock_sendall(sock, encode_greeting()[:VERSION_STOP])
+            while len(received) < GREETING_BYTES and (data := await loop.sock_recv(sock, GREETING_BYTES)):
+                received += data
+    try:
+        read_greeting(received)
+    except PeerError as error:
+        raise PeerError(f"{address} {error}") from None
 
 
 def _unreachable(address: Address, error: OSError, timeout_s: float) -> PeerError:

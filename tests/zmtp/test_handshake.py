@@ -198,12 +198,16 @@ def test_a_refusal_reaches_the_connecting_end() -> None:
         client.feed(server.farewell)
 
 
-def test_a_refusal_for_the_moment_is_not_told_to_the_peer() -> None:
-    # libzmq would never ask again.
-    server = Handshake(answer=lambda peer: (_ for _ in ()).throw(TryLater("256 clients are connected")))
+def test_a_refusal_for_the_moment_reaches_the_connecting_end_without_an_error_command() -> None:
+    # After an ERROR libzmq would never ask again.
+    server = Handshake(answer=lambda peer: (_ for _ in ()).throw(TryLater("256 clients…", role=SocketType.PUSH)))
+    client = connecting()
     with pytest.raises(TryLater, match="256 clients"):
-        server.feed(GREETING + ready(Socket_Type=b"PULL"))
-    assert (server.refused, server.farewell) == (True, b"")
+        server.feed(client.start() + client.feed(server.start()))
+    assert server.farewell == ready(Socket_Type=b"PUSH", X_Refused=b"256 clients?")
+    with pytest.raises(PeerError, match=r"refused the connection: 256 clients\?") as caught:
+        client.feed(server.farewell)
+    assert type(caught.value) is PeerError
 
 
 def test_a_reason_is_cut_to_what_an_error_command_can_hold() -> None:

@@ -94,7 +94,8 @@ def test_a_peer_that_hangs_up_is_noticed_at_once(stranger: Stranger) -> None:
         async with serving(saying(stranger.says, then_hang_up=True)) as address:
             with pytest.raises(PeerError, match="closed the connection") as caught:
                 await connect(address, role=SocketType.PULL, timeout_s=DEADLINE_S)
-        assert isinstance(caught.value, HungUp) == (len(stranger.says) >= len(GREETING))
+        assert isinstance(caught.value, HungUp)
+        assert caught.value.greeted == (len(stranger.says) >= len(GREETING))
 
     run(main())
 
@@ -280,8 +281,28 @@ def test_the_connector_tries_the_other_role_with_a_source_that_hangs_up_without_
             connection.close()
             assert connection.socket_type is SocketType.SUB
             assert troubles == [
-                f"{address} closed the connection before its READY; it may want another socket type or have too many clients"
+                f"{address} closed the connection before its READY; it may want another socket type, or is just stopping"
             ]
+
+    run(main())
+
+
+def test_the_connector_pulls_from_a_buffer_even_after_a_wrong_guess(free_port: int) -> None:
+    # A buffer serves SUB too, but without replay; a PUB source had taught the connector to subscribe.
+    async def buffer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        ours = await reader.readexactly(len(GREETING) + len(ready(Socket_Type=b"SUB")))
+        role = b"PUB" if ours.endswith(b"SUB") else b"PUSH"
+        writer.write(ready(Socket_Type=role, X_Bsread_Buffer=b"1"))
+        await reader.read()
+
+    async def main() -> None:
+        connector = Connector(Address("127.0.0.1", free_port), on_trouble=lambda _: None)
+        for behaviour, expected in ((source("PUB"), SocketType.SUB), (buffer, SocketType.PULL)):
+            async with serving(behaviour, port=free_port):
+                connection = await connector.connected()
+                connection.close()
+                assert connection.socket_type is expected
 
     run(main())
 
