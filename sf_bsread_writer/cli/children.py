@@ -17,7 +17,6 @@ from sf_bsread_writer.errors import SetupError
 
 T = TypeVar("T")
 
-_POLL_S = 0.02
 _PATIENCE_S = 10.0
 _ENDS_US = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -45,7 +44,7 @@ class Child:
         line, newline, _ = self.log.read_text(encoding="utf-8", errors="replace").partition("\n")
         return line if newline else None
 
-    def wait(self, what: str, condition: Callable[[], T | None], *, timeout_s: float) -> T:
+    def wait(self, what: str, condition: Callable[[], T | None], *, timeout_s: float, poll_s: float = 0.02) -> T:
         """The first result of ``condition`` that is not None; raises `SetupError` if the program ends before, or time is over."""
         deadline_s = time.monotonic() + timeout_s
         while (result := condition()) is None:
@@ -57,7 +56,7 @@ class Child:
                 raise SetupError(
                     f"{what} did not happen within {timeout_s:g} s; the log of {self.name}, {self.log}, ends: {self._end()}"
                 )
-            time.sleep(_POLL_S)
+            time.sleep(poll_s)
         return result
 
     def wait_for_exit(self, *, timeout_s: float) -> int:

@@ -77,7 +77,7 @@ def _start_buffer(children: Children, source: str, *, length: int) -> tuple[Chil
     """The buffer and its address."""
     port = _free_port()
     _say(f"2. The buffer, always connected, holds the last {length} pulses: sf_bsread_buffer {source} -o {port} -b {length}")
-    child = children.start("buffer", "sf_bsread_writer.buffer", source, "-o", port, "-b", length)
+    child = children.start("buffer", "sf_bsread_writer.buffer", source, "-o", port, "-b", length, "--bind", HOST)
     return child, f"tcp://{HOST}:{port}"
 
 
@@ -92,7 +92,7 @@ def _wait_for_pulses(buffer: tuple[Child, str], pulses: int) -> PulseRange:
         return PulseRange(holdings.newest_pulse_id - pulses + 1, holdings.newest_pulse_id)
 
     _say(f"3. Nobody has asked for anything yet. Waits until {pulses} pulses have gone by …")
-    past = child.wait(f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ)
+    past = child.wait(f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ, poll_s=0.25)
     _say(f"   They have: {past}. All of them are in the past now.")
     return past
 
