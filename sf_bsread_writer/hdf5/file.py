@@ -1,0 +1,230 @@
+"""One output file, from its first row to its final name. All calls from one thread.
+
+While it is written it is called ``<name>.partial``. What was flushed is in it, whatever happens to the process. Room on the disk
+for everything that has yet to be written is reserved beforehand, so that a full disk is found out before it damages anything: the
+file can then still be finished, with all rows written until then.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5f
+from numpy.typing import NDArray
+
+from sf_bsread_writer.errors import OutputError
+from sf_bsread_writer.hdf5.channels import Channels, FileChannel
+from sf_bsread_writer.hdf5.datasets import Datasets
+from sf_bsread_writer.hdf5.general import general_datasets
+from sf_bsread_writer.hdf5.place import Room, give_final_name, make_way, output_error
+from sf_bsread_writer.hdf5.presence import Presence
+from sf_bsread_writer.hdf5.table import Table
+from sf_bsread_writer.message.layout import Run
+
+INDEX_BLOCK_BYTES = 1 << 20
+"""HDF5 takes room for its index in blocks of this size. With its own 2 KiB, creating a dataset costs 270 µs instead of 15."""
+
+CLOSING_BYTES = 4 << 20
+"""Room for what is written last: parameters, report, and the rest of the index."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    """``overwrite``: a file that has the final name already is replaced; else it is moved aside."""
+
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSummary:
+    """One channel of a finished file. ``name`` is the source's, ``group`` the name below ``/data``.
+
+    ``type`` is the bsread name and ``shape`` in NumPy order (``()`` scalar), both of the latest data header. ``damaged`` counts
+    values that could not be used, or not completely, in rows that were trimmed too.
+    """
+
+    name: str
+    group: str
+    type: str
+    shape: tuple[int, ...]
+    rows_present: int
+    datasets: tuple[str, ...]
+    damaged: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSummary:
+    """A finished file. ``channels`` are in order of appearance; ``bytes`` is the size on disk, 0 in a dry run."""
+
+    rows: int
+    channels: tuple[ChannelSummary, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Output:
+    """What there is only if something is really written."""
+
+    path: Path
+    partial: Path
+    file: h5py.File
+    datasets: Datasets
+    room: Room
+
+
+class PulseFile:
+    """Writes runs of messages as rows.
+
+    ``path`` is the final name, None for a dry run that does everything but write. Folders are made. Every method may raise
+    `OutputError`, with ``errno`` where there is one; nothing more can be written then, but the file can still be finished.
+    """
+
+    def __init__(self, path: Path | None, *, options: FileOptions | None = None) -> None:
+        channels, presence = Channels(), Presence()
+        self._options = options or FileOptions()
+        self._output = None if path is None else _open(path, channels, presence)
+        self._table = Table(None if self._output is None else self._output.datasets, channels, presence)
+        self._failure: OutputError | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that are complete, flushed or not."""
+        return self._table.rows
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes of all chunks written so far."""
+        return 0 if self._output is None else self._output.datasets.written_bytes
+
+    def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64]) -> None:
+        """Writes these messages of the run (ascending indices), which need no longer be kept then, as the next rows.
+
+        ``arrivals_ns`` has shape (messages written,). Raises `MessageError`, and writes nothing, if one of them cannot be assigned
+        to channels.
+        """
+        if self._failure is not None:
+            raise self._failure
+        with self._errors("write"):
+            if self._output is not None:
+                self._make_room(self._output, int((run.ends[rows] - run.bodies[rows]).sum()))
+            self._table.add(run, rows, arrivals_ns)
+
+    def flush(self) -> None:
+        """Brings everything written so far into the file, readable for others. To be called at least once a second."""
+        with self._errors("write"):
+            self._table.drain()
+            if self._output is not None:
+                self._output.datasets.complete()
+                h5f.flush(self._output.file.id)
+                self._output.room.forget()
+                if self._failure is None:
+                    self._make_room(self._output, 0)
+
+    def finish(self, rows: int) -> FileSummary:
+        """Trims the file to its first ``rows`` rows; nothing can be written afterwards, only `seal` or `abandon` remain."""
+        rows = min(rows, self._table.rows)
+        table, output = self._table, self._output
+        with self._errors("finish", close=True):
+            table.drain()
+            trimmed = self._trimmed(rows)
+            table.trim(rows)
+            if output is not None:
+                for column in table.stream_columns:
+                    output.datasets.dataset(column)
+                output.datasets.complete()
+                output.datasets.close_rows(rows)
+                h5f.flush(output.file.id)
+        return FileSummary(
+            rows=rows,
+            channels=tuple(self._summary(channel, rows, trimmed) for channel in table.channels.all if channel.first_row < rows),
+            bytes=0 if output is None else output.partial.stat().st_size,
+        )
+
+    def seal(self, final: Path | None, parameters: Mapping[str, object], report_json: str) -> Path | None:
+        """Adds parameters and report, closes the file and gives it its final name; everything is on disk then.
+
+        Returns where an earlier file of that name has been moved, None if there was none. Without ``final`` it gets the name that
+        was given at first.
+        """
+        if self._output is None:
+            return None
+        output = self._output
+        with self._errors("finish", close=True):
+            general = output.file.create_group("general")
+            for name, content in general_datasets(parameters).items():
+                is_ascii = content.isascii()
+                general.create_dataset(
+                    name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content))
+                )
+            output.file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
+            output.file.close()
+        return give_final_name(output.partial, final or output.path, overwrite=self._options.overwrite)
+
+    def abandon(self) -> None:
+        """Closes and deletes what has been written."""
+        if self._output is not None:
+            with suppress(OSError, RuntimeError):  # what cannot be closed is deleted all the same
+                self._output.file.close()
+            with self._errors("delete"):
+                self._output.partial.unlink()
+
+    def _make_room(self, output: _Output, message_bytes: int) -> None:
+        """Makes sure that so much, and then everything that waits, can be written."""
+        needed_bytes = message_bytes + self._table.waiting_bytes + CLOSING_BYTES
+        output.room.ensure(output.file.id.get_filesize(), needed_bytes)
+
+    def _trimmed(self, rows: int) -> dict[int, int]:
+        """For each class of channels, how many of its values are in rows from ``rows`` on."""
+        if rows == self._table.begun or self._output is None:
+            return {}
+        return {number: self._output.datasets.present_from(number, rows) for number in range(self._table.presence.count)}
+
+    def _summary(self, channel: FileChannel, rows: int, trimmed: Mapping[int, int]) -> ChannelSummary:
+        presence = self._table.presence
+        number = int(presence.class_of[channel.number])
+        # A dry run has no columns to look up what was trimmed.
+        rows_present = min(rows, int(presence.rows_present[number]) - trimmed.get(number, 0))
+        return ChannelSummary(
+            name=channel.name,
+            group=channel.group,
+            type=channel.described.type.wire,
+            shape=channel.described.shape,
+            rows_present=rows_present,
+            datasets=tuple(column.name for column in channel.values),
+            damaged=channel.damaged,
+        )
+
+    @contextmanager
+    def _errors(self, doing: str, *, close: bool = False) -> Iterator[None]:
+        """Turns what HDF5 and the system raise into `OutputError`; ``close``: the file is closed then, under its partial name."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            if self._output is None:
+                raise
+            self._failure = error if isinstance(error, OutputError) else output_error(error, doing, self._output.path)
+            if close:
+                with suppress(OSError, RuntimeError):
+                    self._output.file.close()
+            if self._failure is error:
+                raise
+            raise self._failure from error
+
+
+def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
+    partial = make_way(path)
+    try:
+        # Best effort: some file servers have no locks, and nothing here depends on them.
+        file = h5py.File(partial, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)
+    except (OSError, RuntimeError) as error:
+        raise output_error(error, "create", partial) from error
+    return _Output(
+        path=path,
+        partial=partial,
+        file=file,
+        datasets=Datasets(file, channels, presence),
+        room=Room(path, file.id.get_vfd_handle()),
+    )

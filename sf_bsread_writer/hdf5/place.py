@@ -1,0 +1,197 @@
+"""The output file's place on disk: its name while it is written, room for it, and its final name. No HDF5 here.
+
+A file is called ``<name>.partial`` until it is closed and safe on disk. Whatever stands in the way of either name is moved aside,
+never overwritten, unless somebody asked for that.
+"""
+
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import resource
+from pathlib import Path
+
+from sf_bsread_writer.errors import OutputError
+
+_ADVICE = {
+    errno.ENOSPC: "free some space, or choose another disk",
+    errno.EDQUOT: "the disk quota is used up: free some space, or choose another disk",
+    errno.EFBIG: "the limit for file sizes is reached (see `ulimit -f`)",
+    errno.EACCES: "choose another folder, or give the user of this process the permission",
+    errno.EPERM: "choose another folder, or give the user of this process the permission",
+    errno.EROFS: "the file system is read-only: choose another one",
+    errno.EISDIR: "it is a folder: name a file in it",
+    errno.ENOTDIR: "a part of this path is a file, not a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EXDEV: "the final name must be on the file system on which the file was begun",
+    errno.EIO: "the disk or the file server reports an error; see the system's log",
+    errno.ESTALE: "the file server has forgotten this file; see the server's log",
+    errno.EBUSY: "another writer is writing this file: choose another name, or stop that one",
+}
+
+_FALLOC_FL_KEEP_SIZE = 1
+_RESERVE_STEP_BYTES = 64 << 20
+
+
+def output_error(error: BaseException, doing: str, path: Path) -> OutputError:
+    """What became impossible, with the path, the reason and what to do; ``errno`` is set if the reason has one."""
+    number = getattr(error, "errno", None)
+    if number is None:  # HDF5 tells it only in the text of some errors
+        found = re.search(r"errno = (\d+)", str(error))
+        number = int(found[1]) if found else None
+    if number is None:
+        return OutputError(f"cannot {doing} {path}: {error}")
+    return coded_error(number, doing, path)
+
+
+def coded_error(number: int, doing: str, path: Path) -> OutputError:
+    """The same for an error number."""
+    advice = f"; {_ADVICE[number]}" if number in _ADVICE else ""
+    coded = OutputError(f"cannot {doing} {path}: {os.strerror(number)}{advice}")
+    coded.errno = number
+    return coded
+
+
+def partial_path(path: Path) -> Path:
+    """The file's name while it is written."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def make_way(path: Path) -> Path:
+    """Makes the folders for a file and clears the way for its partial name, which is returned; raises `OutputError`."""
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise coded_error(errno.EISDIR, "create", path)
+        if partial.exists():
+            if _is_being_written(partial):
+                raise coded_error(errno.EBUSY, "create", partial)
+            move_aside(partial)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise output_error(error, "create", path) from error
+    return partial
+
+
+def _is_being_written(path: Path) -> bool:
+    """True if some process holds HDF5's lock on the file. Where the file system has no locks, nobody can know."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def move_aside(path: Path) -> Path:
+    """Renames a file to the next free number behind its name: ``NAME.1``, ``NAME.2``, …; returns the new path."""
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.name}.{number}")):
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def give_final_name(partial: Path, final: Path, *, overwrite: bool) -> Path | None:
+    """Gives a closed file its final name, with everything on disk before it is called so; returns where an earlier file went.
+
+    Raises `OutputError`; then the file still has its partial name.
+    """
+    aside = None
+    try:
+        with partial.open("r+b") as file:
+            file.truncate(partial.stat().st_size)  # gives back the room reserved behind its end
+            os.fsync(file.fileno())
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(final) and not overwrite:
+            aside = move_aside(final)
+        partial.rename(final)
+        for folder in {final.parent, partial.parent}:
+            _sync_folder(folder)
+    except OSError as error:
+        raise output_error(error, "give the finished file its name", final) from error
+    return aside
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Room:
+    """Disk space reserved behind the end of a growing file, so that it can still be closed when the disk is full.
+
+    Without it the last thing to fail would be the file's own index, and the file would be lost. Reserved space is also written
+    to faster (ext4: 1.5 times), since it is found in one piece. Where nothing can be reserved, the space that is free is asked for.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+        self._reserved_end = 0
+        self._can_reserve = True
+        self._limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+
+    def ensure(self, end: int, needed_bytes: int) -> None:
+        """Makes sure that ``needed_bytes`` can be written behind ``end``, or raises `OutputError`."""
+        wanted = end + needed_bytes
+        if wanted <= self._reserved_end:
+            return
+        if self._limit != resource.RLIM_INFINITY and wanted > self._limit:
+            raise coded_error(errno.EFBIG, "write on", self._path)
+        if self._can_reserve and self._reserve(end, wanted):
+            return
+        self._ask(needed_bytes)
+
+    def forget(self) -> None:
+        """HDF5 cuts the file at its end when it flushes, and what was reserved behind that is lost."""
+        self._reserved_end = 0
+
+    def _reserve(self, end: int, wanted: int) -> bool:
+        """False if this file system cannot reserve; raises `OutputError` if there is no space."""
+        for reserved_end in (wanted + _RESERVE_STEP_BYTES, wanted):
+            number = _fallocate(self._descriptor, end, reserved_end - end)
+            if number == 0:
+                self._reserved_end = reserved_end
+                return True
+            if number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                self._can_reserve = False
+                return False
+        raise coded_error(number, "write on", self._path)
+
+    def _ask(self, needed_bytes: int) -> None:
+        try:
+            space = os.fstatvfs(self._descriptor)
+        except OSError:
+            return
+        if needed_bytes > space.f_bavail * space.f_frsize:
+            raise coded_error(errno.ENOSPC, "write on", self._path)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _fallocate(descriptor: int, start: int, length: int) -> int:
+    """Reserves disk space in a file without changing its size; returns 0 or an error number.
+
+    By way of C, and Linux only: Python's posix_fallocate changes the size, and writes zeros where a file system cannot reserve.
+    """
+    call = getattr(_libc, "fallocate", None)
+    if call is None:
+        return errno.ENOSYS
+    arguments = (ctypes.c_int(descriptor), ctypes.c_int(_FALLOC_FL_KEEP_SIZE), ctypes.c_int64(start), ctypes.c_int64(length))
+    while call(*arguments):
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            return number
+    return 0

@@ -1,0 +1,146 @@
+"""Values that need a look of their own, channel by channel: arrays, strings, and everything compressed. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.errors import MessageError
+from sf_bsread_writer.hdf5.chunks import chunk_of, decoded
+from sf_bsread_writer.hdf5.columns import Places, gather_times
+from sf_bsread_writer.hdf5.layout import Keeping
+from sf_bsread_writer.hdf5.plan import Single
+from sf_bsread_writer.hdf5.store import Store
+from sf_bsread_writer.message.compression import Payload, decompress, is_missing_payload
+from sf_bsread_writer.message.decode import decode_string
+from sf_bsread_writer.message.layout import Run
+
+GLOBAL_TIME = -1
+"""In place of where a timestamp starts: the value has none of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Values:
+    """One channel's values in some rows, in ascending order. All arrays have shape (values,).
+
+    ``positions`` count from the first of the rows, ``starts`` and ``time_starts`` are places in the memory of the run.
+    """
+
+    single: Single
+    positions: NDArray[np.intp]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    time_starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Single, NDArray[np.intp]]], bodies: NDArray[np.int64]) -> "Values":
+        """Merges what several layouts hold of one channel: for each layout its positions; ``bodies`` has shape (rows,)."""
+        each = [_one_layout(single, positions, bodies) for single, positions in parts]
+        if len(each) == 1:
+            return each[0]
+        positions = np.concatenate([values.positions for values in each])
+        order = np.argsort(positions)
+        return cls(
+            single=each[0].single,
+            positions=positions[order],
+            starts=np.concatenate([values.starts for values in each])[order],
+            lengths=np.concatenate([values.lengths for values in each])[order],
+            time_starts=np.concatenate([values.time_starts for values in each])[order],
+        )
+
+
+def _one_layout(single: Single, positions: NDArray[np.intp], bodies: NDArray[np.int64]) -> Values:
+    here = bodies[positions]
+    return Values(
+        single=single,
+        positions=positions,
+        starts=here + single.start,
+        lengths=np.full(len(here), single.length, np.int64),
+        time_starts=np.full(len(here), GLOBAL_TIME, np.int64) if single.time_start is None else here + single.time_start,
+    )
+
+
+def absent(values: Values, run: Run) -> list[int]:
+    """Positions of compressed values whose content says that there is none."""
+    compression = values.single.channel.compression
+    spans = zip(values.positions.tolist(), values.starts.tolist(), values.lengths.tolist(), strict=True)
+    return [position for position, start, length in spans if is_missing_payload(compression, run.view[start : start + length])]
+
+
+def put_values(store: Store, values: Values, run: Run, *, first_row: int, times_ns: NDArray[np.int64]) -> list[int]:
+    """Puts the values into their column; returns the positions where there was none after all.
+
+    ``first_row`` is the row of position 0; ``times_ns`` has the global timestamp of each row.
+    """
+    single = values.single
+    if not single.is_packed and not single.channel.is_string:
+        _put_arrays(store, values, run, first_row)
+        return []
+    failed = []
+    spans = zip(values.positions.tolist(), values.starts.tolist(), values.lengths.tolist(), strict=True)
+    for position, start, length in spans:
+        if not _put_one(store, single, run.view[start : start + length], first_row + position):
+            failed.append(position)
+    if single.is_packed:
+        _put_times(store, values, run, first_row, times_ns, failed)
+    return failed
+
+
+def _put_arrays(store: Store, values: Values, run: Run, first_row: int) -> None:
+    single, rows = values.single, values.positions + first_row
+    column = store.values(single.owner, single.channel, int(rows[0]))
+    if column.layout.keeping is Keeping.ROWS:
+        store.put_rows(column, run.data, values.starts, rows, big_endian=single.channel.big_endian)
+        return
+    for row, start in zip(rows.tolist(), values.starts.tolist(), strict=True):
+        store.write_row(column, row, *chunk_of(column.layout, single.channel, run.view[start : start + single.length]))
+
+
+def _put_one(store: Store, single: Single, payload: Payload, row: int) -> bool:
+    """Puts one value; False if there is none, or none that can be used."""
+    channel, owner = single.channel, single.owner
+    if single.is_packed and is_missing_payload(channel.compression, payload):
+        return False
+    try:
+        if channel.is_string:
+            _put_text(store, single, payload, row)
+        else:
+            layout = store.layout_for(owner, channel)
+            if layout.keeping is Keeping.CHUNKS:
+                chunk = chunk_of(layout, channel, payload)
+                store.write_row(store.values(owner, channel, row), row, *chunk)
+            else:
+                value = decoded(layout, channel, payload)
+                store.put_value(store.values(owner, channel, row), value, row)
+    except MessageError:
+        owner.damaged += 1
+        return False
+    return True
+
+
+def _put_text(store: Store, single: Single, payload: Payload, row: int) -> None:
+    channel, owner = single.channel, single.owner
+    if single.is_packed:
+        payload = decompress(
+            channel.compression, payload, expected_bytes=None, item_bytes=channel.item_bytes, big_endian=channel.big_endian
+        )
+    text, was_damaged = decode_string(payload)
+    owner.damaged += was_damaged
+    store.put_text(store.values(owner, channel, row), text, row)
+
+
+def _put_times(
+    store: Store, values: Values, run: Run, first_row: int, times_ns: NDArray[np.int64], failed: Sequence[int]
+) -> None:
+    """Puts the timestamps of those compressed values that are there."""
+    there = ~np.isin(values.positions, failed)
+    positions, starts = values.positions[there], values.time_starts[there]
+    if not len(positions):
+        return
+    times = times_ns[positions].copy()
+    own = starts != GLOBAL_TIME
+    if own.any():
+        place = Places.of(np.zeros(1, np.int64))
+        times[own] = gather_times(run.data, place, starts[own], big_endian=values.single.channel.big_endian)[0]
+    store.put_times(values.single.owner, positions + first_row, times)
