@@ -59,7 +59,10 @@ _MOST_EMPTY_SLICES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientStatistics:
-    """One client: ``sequence`` numbers its next message, ``lag_messages`` it is behind, ``lost_messages`` it was overtaken by."""
+    """One client: ``sequence`` numbers its next message, ``lag_messages`` it is behind, ``lost_messages`` it was overtaken by.
+
+    ``waiting_marks`` are requests to be told when what has arrived is sent.
+    """
 
     name: str
     address: str
@@ -69,6 +72,7 @@ class ClientStatistics:
     lost_messages: int
     sent_messages: int
     sent_bytes: int
+    waiting_marks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class Client:
             lost_messages=self._lost,
             sent_messages=self._cursor.messages,
             sent_bytes=self._sent_bytes,
+            waiting_marks=len(self._marks),
         )
 
     def _guarded(self, work: Callable[[], None]) -> None:

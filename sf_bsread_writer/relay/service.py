@@ -113,11 +113,15 @@ class Relay:
             lost_messages=self._lost_by_gone_clients + sum(client.lost_messages for client in clients),
         )
 
+    def drop_clients(self, reason: str = "it was told to go") -> None:
+        """Closes the connections of all present clients."""
+        for client in list(self._clients):
+            client.close(reason)
+
     async def _close(self) -> None:
         await self._listener.stop()
         _log_summary(self.statistics())
-        for client in list(self._clients):
-            client.close("the buffer stops")
+        self.drop_clients("the buffer stops")
         self._ring.close()
 
     def _arrived(self) -> None:
