@@ -59,8 +59,8 @@ def decompress_header(compression: Compression, payload: Payload) -> bytes:
     return _decompress(compression, payload, None, limit=MAX_HEADER_BYTES, item_bytes=1, big_endian=True)
 
 
-def compress(compression: Compression, raw: Payload, *, item_bytes: int, big_endian: bool = True) -> bytes:
-    """The payload for these bytes. ``big_endian`` is the byte order in which an lz4 length is written (headers: True)."""
+def compress(compression: Compression, raw: Payload, *, item_bytes: int, big_endian: bool = False) -> bytes:
+    """The payload for these bytes. ``big_endian`` is the byte order in which an lz4 length is written."""
     if compression is Compression.NONE:
         return bytes(raw)
     if compression is Compression.LZ4:

@@ -35,9 +35,14 @@ def encode_main_header(
     )
 
 
-def encode_data_header(channels: Sequence[Channel], compression: Compression = Compression.NONE) -> bytes:
-    """The second frame of a message."""
-    return compress(compression, _data_header_json(channels), item_bytes=1, big_endian=True)
+def encode_data_header(
+    channels: Sequence[Channel], compression: Compression = Compression.NONE, *, big_endian: bool = False
+) -> bytes:
+    """The second frame of a message.
+
+    ``big_endian`` is the byte order of an lz4 length: readers in Java, C++ and Rust expect it big, the Python one little.
+    """
+    return compress(compression, _data_header_json(channels), item_bytes=1, big_endian=big_endian)
 
 
 def header_hash(channels: Sequence[Channel]) -> str:

@@ -24,6 +24,7 @@ from sf_bsread_writer.zmtp.frames import (
 
 CHANNELS = [Channel(name=f"C{i}", type=ValueType.FLOAT64) for i in range(3)]
 SCALARS = {channel.name: 1.5 for channel in CHANNELS}
+DATA = encode_data_header([])
 PING = encode_command("PING", b"\0\0context")
 
 Found = list[tuple[object, ...]]
@@ -164,11 +165,14 @@ def with_command(message: tuple[bytes, list[bytes]], place: int, command: bytes)
     return first + command + stream_of([frames[place:]])
 
 
-def with_long_headers(frames: list[bytes]) -> bytes:
-    """A message whose short frames have the long form of header, which ZMTP allows."""
+def with_long_headers(frames: list[bytes], *, only: int | None = None) -> bytes:
+    """A message whose short frames (or only one of them) have the long form of header, which ZMTP allows."""
     last = len(frames) - 1
-    heads = [bytes([2 | (i < last)]) + len(frame).to_bytes(8, "big") for i, frame in enumerate(frames)]
-    return b"".join(head + frame for head, frame in zip(heads, frames, strict=True))
+    parts_ = []
+    for i, frame in enumerate(frames):
+        long = bytes([2 | (i < last)]) + len(frame).to_bytes(8, "big")
+        parts_ += [long if only in (None, i) else encode_frame_header(len(frame), more=i < last), frame]
+    return b"".join(parts_)
 
 
 @given(stream=streams(), cuts=st.lists(st.integers(0, 10_000), max_size=8), speculate=st.booleans(), repeat=st.integers(1, 3))
@@ -309,6 +313,22 @@ def test_no_more_layouts_are_kept_than_allowed() -> None:
     assert len(scanner._layouts) == 2
 
 
+def test_frames_of_the_same_lengths_behind_other_headers_are_another_layout() -> None:
+    frames = [main(), DATA, b"1", b"2"]
+    stream = b"".join(with_long_headers(frames, only=i % 2 + 2) for i in range(20))
+    (run,) = scan_pieces([stream])
+    assert isinstance(run, Run)
+    assert len(run.layouts) == 2
+    assert len({layout.total_bytes for layout in run.layouts}) == 1
+    assert flat([run]) == [("message", *frames)] * 20
+
+
+def test_a_layout_is_remembered_once() -> None:
+    scanner = Scanner()
+    scan_pieces([stream_of([message_of(i, {f"C{i % 3}": 0.5}, channels=CHANNELS) for i in range(60)])], scanner)
+    assert len(scanner._layouts) == 3
+
+
 def test_main_headers_of_any_length_keep_the_layout() -> None:
     run = run_of([[main(10**i, hash="h" * (300 * (i % 2))), *message_of(1, SCALARS)[1:]] for i in range(18)])
     assert len(run.layouts) == 1
@@ -341,6 +361,26 @@ def test_a_camera_frame_that_arrives_in_pieces_costs_one_call() -> None:
     assert calls(pieces) <= 2 * 4 + 1
 
 
+def test_need_is_the_end_of_the_frame_and_the_next_frames_header() -> None:
+    stream = stream_of([[main(), DATA, bytes(1000), bytes(16)]])
+    until_value = len(stream) - 1009 - 18
+    for scanner in (Scanner(), Scanner(speculate=False)):
+        for stop, need in [
+            (0, 2),
+            (1, 2),
+            (2, len(encode_frame(main())) + 2),
+            (until_value, until_value + 2),
+            (until_value + 2, until_value + 9),
+            (until_value + 9, until_value + 1009 + 2),
+            (len(stream) - 18, len(stream) - 16),
+            (len(stream) - 16, len(stream)),
+        ]:
+            memory = bytearray(stream)
+            scan = scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), 0, stop)
+            assert (stop, scan.need) == (stop, need)
+        scanner.reset()
+
+
 def test_a_message_that_trickles_in_is_walked_once() -> None:
     # 2000 frames, byte by byte: begun anew at each call this would be a million frames and take half a minute.
     stream = stream_of([[main(1), b"", *[b"x"] * 2000]])
@@ -363,8 +403,6 @@ def test_the_whole_length_of_a_message_that_has_begun_is_guessed() -> None:
 
 
 # What is not passed on --------------------------------------------------------------------------------------------------------
-
-DATA = encode_data_header([])
 
 DROPPED = {
     "stop": ([b'{"htype":"bsr_stop-1.0"}'], "stop", "stop"),
