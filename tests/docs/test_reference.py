@@ -8,7 +8,7 @@ from sf_bsread_writer.acquire.report import ChannelReport, Outcome, Report, Stat
 from sf_bsread_writer.errors import MEANING
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
-from sf_bsread_writer.zmtp import extension
+from sf_bsread_writer.zmtp import extension, handshake
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -40,7 +40,7 @@ def test_report_fields_are_those_of_the_code() -> None:
 
 
 def test_properties_and_commands_are_those_of_the_code() -> None:
-    source = Path(extension.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in (extension, handshake))
     expected = set(re.findall(r'"(X-[A-Za-z-]+|BSR-[A-Z]+)"', source))
     cells = [row[0] for row in rows_of((REFERENCE / "buffer-writer-protocol.md").read_text(encoding="utf-8"))]
     assert {name for cell in cells for name in re.findall(r"`(X-[A-Za-z-]+|BSR-[A-Z]+)`", cell)} == expected
