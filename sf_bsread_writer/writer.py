@@ -5,9 +5,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -18,6 +18,7 @@ from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.privileges import switch_user
+from sf_bsread_writer.relay.config import parse_bytes
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
@@ -81,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         type=parse_bytes,
         default=256 * MIB,
         metavar="BYTES",
-        help="memory for messages that are not written yet, K, M or G may follow; default 256M. What does not fit waits in the buffer",
+        help="memory for messages that are not written yet, K, M or G may follow; default 256M",
     )
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return result
@@ -118,7 +119,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     loop = asyncio.get_running_loop()
     pool = SegmentPool(config.memory_limit_bytes, SEGMENT_BYTES)
     stream = ZmtpStream(config.stream, mode=config.mode, name=f"sf_bsread_writer:{config.rest_port}", pool=pool)
-    pool.on_free = partial(loop.call_soon_threadsafe, stream.resume)
+    pool.on_free = lambda: _call_soon(loop, stream.resume)
     destination = Destination(config.output_file, root=config.output_root)
     service = WriterService(
         stream=stream,
@@ -139,6 +140,12 @@ async def serve(config: WriterConfig) -> ExitCode:
         return await service.run()
     finally:
         await server.stop()
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """From any thread; at the very end there may be no loop any more, and then nothing is left to be resumed."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,13 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.acquire.receive import Pulses
 from sf_bsread_writer.acquire.report import ChannelReport, Report
 from sf_bsread_writer.errors import OutputError
-from sf_bsread_writer.hdf5.file import FileOptions, PulseFile
+from sf_bsread_writer.hdf5.file import ChannelSummary, FileOptions, PulseFile
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Filing:
 
     ``final`` is where it goes in the end, None for a dry run. ``on_failure`` is called in the loop when the file
     cannot be written any more; ``error`` then says why. With ``drop_queue`` set, runs not yet written are left out.
+    ``file_bytes`` is what has been written so far, and the file's size at the end.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Filing:
         self.final = final
         self.error: OutputError | None = None
         self.drop_queue = False
+        self.file_bytes = 0
         self._thread = thread
         self._loop = asyncio.get_running_loop()
         self._options = options
@@ -50,11 +53,6 @@ class Filing:
     def name(self) -> str:
         """The final name, for people."""
         return str(self.final or os.devnull)
-
-    @property
-    def file_bytes(self) -> int:
-        """What has been written so far."""
-        return 0 if self._file is None else self._file.written_bytes
 
     def create(self) -> None:
         """Begins with the file; what is written from now on waits for it."""
@@ -123,6 +121,7 @@ class Filing:
         try:
             if self._file is not None and not self.drop_queue:
                 self._guarded(self._file.write, pulses.run, rows, pulses.arrivals_ns[rows])
+                self.file_bytes = self._file.written_bytes
         finally:
             pulses.segment.unpin()
 
@@ -132,11 +131,29 @@ class Filing:
 
     def _finish(self, rows: int) -> tuple[ChannelReport, ...]:
         summary = None if self._file is None else self._guarded(self._file.finish, rows)
-        return () if summary is None else summary.channels
+        if summary is None:
+            return ()
+        self.file_bytes = summary.bytes
+        return tuple(_channel_report(channel, summary.rows) for channel in summary.channels)
 
     def _seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
-        return report
+        if self._file is None:
+            return report
+        moved_aside = self._guarded(self._file.seal, self.final, parameters, msgspec.json.encode(report).decode())
+        if self.error is not None and report.outcome != "failed":
+            return msgspec.structs.replace(report, outcome="failed", reason=str(self.error))
+        return msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
 
     def _abandon(self) -> None:
         if self._file is not None:
             self._file.abandon()
+
+
+def _channel_report(channel: ChannelSummary, rows: int) -> ChannelReport:
+    return ChannelReport(
+        name=channel.name,
+        present=channel.rows_present,
+        missing=rows - channel.rows_present,
+        datasets=channel.datasets,
+        damaged=channel.damaged,
+    )
