@@ -135,7 +135,7 @@ SAYS_TOO_LITTLE = (
 )
 """Peers that fall silent; ``complaint`` is for one that does not hang up."""
 
-WRONG_SOCKET_TYPES = ("REQ", "REP", "DEALER", "ROUTER", "XPUB", "XSUB", "PAIR", "GATHER")
+WRONG_SOCKET_TYPES = ("REQ", "REP", "DEALER", "ROUTER", "PAIR", "GATHER")
 """Socket types that are neither a source nor a reader of a bsread stream."""
 
 assert len(GREETING) == GREETING_BYTES

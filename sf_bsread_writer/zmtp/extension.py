@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import PeerError, UsageError
 from sf_bsread_writer.zmtp.frames import encode_command
-from sf_bsread_writer.zmtp.handshake import Ready, SocketType
+from sf_bsread_writer.zmtp.handshake import Ready, SocketType, serving_role
 
 StartKind = Literal["oldest", "live", "hold", "now", "pulse", "arrival"]
 
@@ -209,7 +209,7 @@ class ClientWishes:
     def from_ready(cls, ready: Ready) -> Self:
         """Reads a client's properties, with the defaults for its socket type; raises `PeerError` with the value that is wrong."""
         properties = ready.properties
-        default = b"live" if ready.socket_type == SocketType.SUB else b"oldest"
+        default = b"live" if serving_role(ready) is SocketType.PUB else b"oldest"
         name = _decode_name(properties.get("X-Name", b""))
         arrivals = properties.get("X-Arrivals", b"0")
         if arrivals not in {b"0", b"1"}:

@@ -54,6 +54,9 @@ _PARTNERS = {
     SocketType.SUB: SocketType.PUB,
     SocketType.PUB: SocketType.SUB,
 }
+# XPUB and XSUB are PUB and SUB on the wire; they are what forwarders between a source and its readers are made of.
+_ROLE_TO_READ = {"PUSH": SocketType.PULL, "PUB": SocketType.SUB, "XPUB": SocketType.SUB}
+_ROLE_TO_SERVE = {"PULL": SocketType.PUSH, "SUB": SocketType.PUB, "XSUB": SocketType.PUB}
 
 
 class WrongRole(PeerError):  # noqa: N818 - named for what is wrong, as its callers say it
@@ -215,10 +218,11 @@ class Handshake:
 
 
 def serving_role(ready: Ready) -> SocketType:
-    """What a listening end is for this peer: PUSH for PULL, PUB for SUB; raises `PeerError` for every other socket type."""
-    if ready.socket_type in {SocketType.PULL, SocketType.SUB}:
-        return SocketType(ready.socket_type).partner
-    raise PeerError(f"a {ready.socket_type} socket cannot read here, only PULL and SUB can")
+    """What a listening end is for this peer: PUSH for PULL, PUB for SUB and XSUB; raises `PeerError` for other socket types."""
+    role = _ROLE_TO_SERVE.get(ready.socket_type)
+    if role is None:
+        raise PeerError(f"a {ready.socket_type} socket cannot read here, only PULL and SUB can")
+    return role
 
 
 def encode_greeting(*, minor: int = 1) -> bytes:
@@ -280,16 +284,13 @@ def _parse_ready(body: bytes, minor: int) -> Ready:
 
 
 def _check_source(ready: Ready, ours: SocketType) -> None:
-    if ready.socket_type == ours.partner:
-        if _REFUSED in ready.properties:
-            raise PeerError(f"refused the connection: {_readable(ready.properties[_REFUSED][:255])}")
-        return
-    if ready.socket_type in {SocketType.PUSH, SocketType.PUB}:
-        partner = SocketType(ready.socket_type).partner
-        raise WrongRole(
-            f"is a {ready.socket_type} socket, which needs mode {partner.lower()}, not {ours.lower()}", partner=partner
-        )
-    raise PeerError(f"is a {ready.socket_type} socket; a bsread source is PUSH or PUB: check host and port")
+    needed = _ROLE_TO_READ.get(ready.socket_type)
+    if needed is None:
+        raise PeerError(f"is a {ready.socket_type} socket; a bsread source is PUSH or PUB: check host and port")
+    if needed is not ours:
+        raise WrongRole(f"is a {ready.socket_type} socket, which needs mode {needed.lower()}, not {ours.lower()}", partner=needed)
+    if _REFUSED in ready.properties:
+        raise PeerError(f"refused the connection: {_readable(ready.properties[_REFUSED][:255])}")
 
 
 def _describe_stranger(data: bytes) -> str:

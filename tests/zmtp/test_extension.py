@@ -165,7 +165,9 @@ def test_what_a_client_wishes_is_read_back(start: StartPoint, arrivals: bool) ->
     assert expected == ClientWishes.from_ready(ready("PULL", properties))
 
 
-@pytest.mark.parametrize(("socket_type", "start"), [("PULL", StartPoint("oldest")), ("SUB", StartPoint("live"))])
+@pytest.mark.parametrize(
+    ("socket_type", "start"), [("PULL", StartPoint("oldest")), ("SUB", StartPoint("live")), ("XSUB", StartPoint("live"))]
+)
 def test_a_client_that_wishes_nothing_gets_what_its_socket_type_is_used_for(socket_type: str, start: StartPoint) -> None:
     assert ClientWishes(name="", start=start, arrivals=False) == ClientWishes.from_ready(ready(socket_type, {}))
 

@@ -166,6 +166,7 @@ def test_any_bytes_lead_to_a_peer_or_wait_or_are_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(("role", "source", "partner"), [
     (SocketType.PULL, b"PUB", SocketType.SUB),
+    (SocketType.PULL, b"XPUB", SocketType.SUB),
     (SocketType.SUB, b"PUSH", SocketType.PULL),
 ])  # fmt: skip
 def test_a_source_of_the_other_kind_names_the_role_it_needs(role: SocketType, source: bytes, partner: SocketType) -> None:
@@ -174,14 +175,14 @@ def test_a_source_of_the_other_kind_names_the_role_it_needs(role: SocketType, so
     assert partner is caught.value.partner
 
 
-@pytest.mark.parametrize("socket_type", [*WRONG_SOCKET_TYPES, "PULL", "SUB"])
+@pytest.mark.parametrize("socket_type", [*WRONG_SOCKET_TYPES, "PULL", "SUB", "XSUB"])
 def test_the_connecting_end_refuses_what_is_no_source(socket_type: str) -> None:
     with pytest.raises(PeerError, match=f"is a {socket_type} socket; a bsread source is PUSH or PUB") as caught:
         connecting().feed(GREETING + ready(Socket_Type=socket_type.encode()))
     assert type(caught.value) is PeerError
 
 
-@pytest.mark.parametrize("socket_type", [*WRONG_SOCKET_TYPES, "PUSH", "PUB"])
+@pytest.mark.parametrize("socket_type", [*WRONG_SOCKET_TYPES, "PUSH", "PUB", "XPUB"])
 def test_the_listening_end_refuses_what_is_no_reader_and_says_so_to_it(socket_type: str) -> None:
     handshake = listening()
     with pytest.raises(PeerError, match=f"a {socket_type} socket cannot read here, only PULL and SUB can"):

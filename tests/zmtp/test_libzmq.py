@@ -162,9 +162,10 @@ def test_our_pull_gets_every_message_of_a_libzmq_push() -> None:
     run(main)
 
 
-def test_our_sub_gets_the_messages_of_a_libzmq_pub() -> None:
+@pytest.mark.parametrize("kind", [zmq.PUB, zmq.XPUB])
+def test_our_sub_gets_the_messages_of_a_libzmq_pub(kind: int) -> None:
     async def main(peers: Peers) -> None:
-        pub, address = peers.bound(zmq.PUB)
+        pub, address = peers.bound(kind)
         traffic = Traffic(await connect(address, role=SocketType.SUB))
         async with repeating(pub, [b"are you there"]):
             assert await traffic.message() == [b"are you there"]
@@ -222,6 +223,26 @@ def test_a_libzmq_sub_tells_our_pub_its_prefixes_as_commands_and_gets_the_messag
             for message in MESSAGES:
                 await traffic.send(message)
             assert [await sub.recv_multipart() for _ in MESSAGES] == MESSAGES
+            traffic.connection.close()
+
+    run(main)
+
+
+def test_a_libzmq_xsub_subscribes_with_commands_and_with_messages_at_a_3_1_peer() -> None:
+    # What it was asked for before it connects goes out as a command, what comes later as it was given to it: as a message.
+    async def main(peers: Peers) -> None:
+        async with listening() as server:
+            xsub = peers.socket(zmq.XSUB)
+            await xsub.send(b"\x01ab")
+            xsub.connect(str(server.address))
+            traffic = await server.client()
+            assert (traffic.connection.socket_type, traffic.connection.ready.minor) == (SocketType.PUB, 1)
+            assert await traffic.command("SUBSCRIBE") == b"ab"
+            await xsub.send(b"\x01cd")
+            assert await traffic.message() == [b"\x01cd"]
+            for first in (b"abc", b"cde"):
+                await traffic.send([first, b"value"])
+                assert await xsub.recv_multipart() == [first, b"value"]
             traffic.connection.close()
 
     run(main)
@@ -337,7 +358,7 @@ def test_commands_that_libzmq_does_not_know_are_passed_over_by_it() -> None:
     run(main)
 
 
-@pytest.mark.parametrize("kind", [zmq.REP, zmq.REQ, zmq.DEALER, zmq.ROUTER, zmq.PAIR, zmq.PULL, zmq.SUB, zmq.XPUB])
+@pytest.mark.parametrize("kind", [zmq.REP, zmq.REQ, zmq.DEALER, zmq.ROUTER, zmq.PAIR, zmq.PULL, zmq.SUB, zmq.XSUB])
 def test_a_libzmq_socket_that_is_no_source_is_refused(kind: int) -> None:
     # libzmq hangs up if it reads our READY before it has sent its own, so the socket type is not always known.
     async def main(peers: Peers) -> None:
@@ -352,7 +373,7 @@ def test_a_libzmq_socket_that_is_no_source_is_refused(kind: int) -> None:
     run(main)
 
 
-@pytest.mark.parametrize("kind", [zmq.REQ, zmq.REP, zmq.DEALER, zmq.ROUTER, zmq.PAIR, zmq.PUSH, zmq.PUB])
+@pytest.mark.parametrize("kind", [zmq.REQ, zmq.REP, zmq.DEALER, zmq.ROUTER, zmq.PAIR, zmq.PUSH, zmq.PUB, zmq.XPUB])
 def test_a_libzmq_socket_that_is_no_reader_is_refused_by_our_listener(kind: int) -> None:
     async def main(peers: Peers) -> None:
         async with listening() as server:
