@@ -60,6 +60,7 @@ class Layout:
     frame_starts, frame_lengths : place of each frame's content, shape (n_frames - 1,); index 0 is the data header
     frame_ends : frame_starts + frame_lengths, which is where the next frame's header begins
     template_offsets, template_bytes : every frame header byte behind the main header: where (relative to the body) and what
+    nbytes : memory that this layout takes, without its data header
     template_of_frame : index of each frame's first header byte in the template, shape (n_frames,); the last is its length
     """
 
@@ -70,6 +71,7 @@ class Layout:
         "frame_starts",
         "header",
         "n_frames",
+        "nbytes",
         "template_bytes",
         "template_of_frame",
         "template_offsets",
@@ -97,6 +99,8 @@ class Layout:
         shift = np.repeat(header_starts - self.template_of_frame[:-1], header_sizes)
         self.template_offsets: NDArray[np.intp] = (shift + np.arange(len(shift))).astype(np.intp)
         self.template_bytes = body[self.template_offsets]
+        kept = (frame_starts, frame_lengths, self.frame_ends, self.template_of_frame, self.template_offsets, self.template_bytes)
+        self.nbytes = sum(array.nbytes for array in kept)
         self._present: NDArray[np.bool_] | None = None
 
     @property

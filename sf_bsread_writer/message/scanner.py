@@ -260,9 +260,21 @@ class Scanner:
             return
         if layout in self._layouts:
             self._layouts.remove(layout)
-        self._layouts.insert(0, layout)
-        del self._layouts[self.limits.max_layouts :]
+            self._layouts.insert(0, layout)
+        else:
+            self._layouts.insert(0, layout)
+            self._forget()
         self._totals = list(dict.fromkeys(layout.total_bytes for layout in self._layouts))
+
+    def _forget(self) -> None:
+        """Lets go of the layouts that were not used for longest, as many as are over the limits; never of the latest."""
+        kept_bytes, headers = 0, set()
+        for count, layout in enumerate(self._layouts):
+            kept_bytes += layout.nbytes + (0 if layout.header in headers else len(layout.data_header))
+            headers.add(layout.header)
+            if count and (count == self.limits.max_layouts or kept_bytes > self.limits.max_layout_bytes):
+                del self._layouts[count:]
+                break
 
     def _like(self) -> Layout | None:
         return self._layouts[0] if self._layouts and self._speculate else None

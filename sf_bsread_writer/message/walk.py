@@ -26,12 +26,20 @@ _FRAMES_BETWEEN_JUMPS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one peer may make us hold. Frames: 2 headers, and 2 for each of 65536 channels."""
+    """What one peer may make us hold.
+
+    Attributes
+    ----------
+    max_frames : the default has room for 2 headers, and value and timestamp of 65536 channels
+    max_layouts : layouts remembered; slow channels at 2, 5 and 10 times the pulse make 4, texts of changing length any number
+    max_layout_bytes : what these may hold, data headers included; the largest known stream needs 1.5 MB for each
+    """
 
     max_frame_bytes: int = 256 * MIB
     max_frames: int = 2 + 2 * 65536
     max_message_bytes: int = 1024 * MIB
     max_layouts: int = 32
+    max_layout_bytes: int = 64 * MIB
 
 
 class Progress(Enum):

@@ -313,6 +313,18 @@ def test_no_more_layouts_are_kept_than_allowed() -> None:
     assert len(scanner._layouts) == 2
 
 
+def test_no_more_is_kept_of_layouts_than_allowed() -> None:
+    scanner = Scanner(Limits(max_layout_bytes=100_000))
+    stream = stream_of([[main(i), bytes([i]) * 40_000] for i in range(10)] + [[main(10), bytes(300_000)]])
+    assert flat(scan_pieces([stream], scanner)) == expected(stream)
+    assert [len(layout.data_header) for layout in scanner._layouts] == [300_000]
+    scan_pieces([stream], scanner)
+    scan_pieces([stream_of([[main(1), b"", bytes(i)] for i in range(10)])], scanner)
+    assert len(scanner._layouts) == 10  # the data header is shared, so these cost little
+    scan_pieces([stream_of([[main(1), bytes(40_000)]])], scanner)
+    assert len(scanner._layouts) == 11
+
+
 def test_frames_of_the_same_lengths_behind_other_headers_are_another_layout() -> None:
     frames = [main(), DATA, b"1", b"2"]
     stream = b"".join(with_long_headers(frames, only=i % 2 + 2) for i in range(20))
