@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -90,3 +91,19 @@ def test_program_runs_as_a_plain_script_from_a_checkout(script: str, tmp_path: P
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("usage: sf_bsread")
+
+
+@pytest.mark.system
+def test_make_says_clearly_that_a_python_is_too_old(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    old = tmp_path / "python3.10"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.10.4 && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    result = subprocess.run(
+        ["make", f"PYTHON={old}", "test"], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode != 0
+    assert "needs Python 3.11 or later" in result.stderr
+    assert "Python 3.10.4" in result.stderr
+    assert not (tmp_path / ".venv").exists()
