@@ -8,9 +8,9 @@ from typing import Literal
 
 from sf_bsread_writer.errors import UsageError
 from sf_bsread_writer.message.scanner import Limits
+from sf_bsread_writer.ring.segment import MIB, rounding_bytes
 from sf_bsread_writer.zmtp.address import Address
 
-MIB = 1 << 20
 DEFAULT_PORT = 8082
 DEFAULT_BUFFER_LENGTH = 100
 DEFAULT_MAX_CLIENTS = 256
@@ -75,7 +75,7 @@ class BufferConfig:
     def limits(self) -> Limits:
         """What the source may send: two messages of the largest size fit into the memory limit, or the ring would get stuck."""
         usual = Limits()
-        step = min(MIB, self.ring_segment_bytes)
+        step = rounding_bytes(self.ring_segment_bytes)
         largest = self.memory_limit_bytes // 2 // step * step
         return Limits(
             max_frame_bytes=min(usual.max_frame_bytes, largest), max_message_bytes=min(usual.max_message_bytes, largest)

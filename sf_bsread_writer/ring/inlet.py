@@ -50,9 +50,8 @@ class Inlet:
             if segment is None:
                 return None
             end = self._start + expected
-        if end + self._last_bytes <= segment.size or end < self._stop + _SMALL_PIECE_BYTES:
-            end = segment.size
-        return segment.view[self._stop : end]
+        limit = end + (segment.size - end) // self._last_bytes * self._last_bytes
+        return segment.view[self._stop : limit if limit >= self._stop + _SMALL_PIECE_BYTES else segment.size]
 
     def received(self, count: int) -> list[Event]:
         """What the ``count`` bytes just put into `buffer` complete, in order. Raises PeerError if framing is lost."""

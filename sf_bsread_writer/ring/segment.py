@@ -23,6 +23,11 @@ _PAGE_BYTES = 4096
 _serials = itertools.count(1)
 
 
+def rounding_bytes(segment_bytes: int) -> int:
+    """Segments larger than the usual ones are a multiple of this."""
+    return min(MIB, max(1, segment_bytes // 8))
+
+
 class Segment:
     """One piece of anonymous memory; ``data`` (uint8) and ``view`` show the same bytes, ``serial`` is never used twice.
 
@@ -95,13 +100,13 @@ class SegmentPool:
     def take(self, at_least_bytes: int = 1, *, multiple_of_bytes: int = 1) -> Segment | None:
         """A segment of at least that size, pinned once; None while the limit allows none.
 
-        A new one has ``segment_bytes``, or more: what is asked for if that is more, and so much that pieces of
-        ``multiple_of_bytes`` fill it well; rounded up, so that messages of similar size can use it in turn.
+        A new one has ``segment_bytes``, or what is asked for if that is more, or if the limit allows so much that pieces of
+        ``multiple_of_bytes`` fill it without a rest; rounded up, so that messages of similar size can use it in turn.
         """
-        size = self._size_for(at_least_bytes, multiple_of_bytes)
+        smallest, best = self._size_for(at_least_bytes), self._size_for(at_least_bytes, multiple_of_bytes)
         while True:
             with self._lock:
-                segment = self._take_free(at_least_bytes) or self._take_new(size)
+                segment = self._take_free(at_least_bytes) or self._take_new(best) or self._take_new(smallest)
             if segment is not None:
                 return segment
             if self.reclaim is None or not self.reclaim():
@@ -131,10 +136,9 @@ class SegmentPool:
                 used_segments=self._segments - len(self._free),
             )
 
-    def _size_for(self, at_least_bytes: int, multiple_of_bytes: int) -> int:
-        step = min(self.segment_bytes, MIB)
+    def _size_for(self, at_least_bytes: int, multiple_of_bytes: int = 1) -> int:
         wanted = max(at_least_bytes, _rounded_up(self.segment_bytes, multiple_of_bytes))
-        return max(self.segment_bytes, _rounded_up(wanted, step))
+        return _rounded_up(wanted, rounding_bytes(self.segment_bytes)) if wanted > self.segment_bytes else self.segment_bytes
 
     def _take_free(self, at_least_bytes: int) -> Segment | None:
         fitting = [segment for segment in self._free if segment.size >= at_least_bytes]

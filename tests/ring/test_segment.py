@@ -82,9 +82,10 @@ def test_the_limit_holds_and_reclaim_is_asked_before_none_is_returned() -> None:
     [
         (1, 1, SIZE),
         (SIZE, 1, SIZE),
-        (SIZE + 1, 1, 2 * SIZE),
-        (40_000, 40_000, 2 * SIZE),
+        (SIZE + 1, 1, SIZE + SIZE // 8),
+        (40_000, 40_000, SIZE + 2 * SIZE // 8),
         (1, SIZE // 4, SIZE),
+        (1, SIZE // 4 + 1, SIZE + SIZE // 8),
         (5 * SIZE - 3, 5 * SIZE - 3, 5 * SIZE),
     ],
 )
@@ -94,13 +95,25 @@ def test_large_messages_get_a_segment_of_their_own_size_in_steps_of_the_usual_on
     assert segment.size == size
 
 
+def test_a_segment_is_not_larger_than_it_must_be_where_the_limit_does_not_allow_it() -> None:
+    pool = SegmentPool(2 * SIZE, SIZE)
+    first, second = pool.take(40_000, multiple_of_bytes=40_000), pool.take(10)
+    assert first is not None
+    assert second is None
+    first.unpin()
+    sizes = [segment.size for segment in (pool.take(), pool.take(1, multiple_of_bytes=40_000)) if segment is not None]
+    assert sizes == [first.size]
+    roomy = SegmentPool(2 * SIZE, SIZE)
+    assert [segment.size for segment in (roomy.take(), roomy.take(1, multiple_of_bytes=40_000)) if segment] == [SIZE, SIZE]
+
+
 def test_the_smallest_free_segment_that_fits_is_taken() -> None:
     pool = SegmentPool(100 * SIZE, SIZE)
     segments = [pool.take(size) for size in (8 * SIZE, 2 * SIZE, 4 * SIZE)]
     for segment in segments:
         assert segment is not None
         segment.unpin()
-    taken = pool.take(SIZE + 1)
+    taken = pool.take(SIZE + SIZE // 8 + 1)
     assert taken is segments[1]
 
 

@@ -1,0 +1,125 @@
+"""The source's side of the buffer, byte by byte."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sf_bsread_writer.relay.config import BufferConfig
+from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.relaying import relaying
+from sf_bsread_writer.testing.wire import Reader, Source
+from sf_bsread_writer.zmtp.frames import encode_command, encode_message, encode_pong
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    with Source() as made:
+        yield made
+
+
+def config(source: Source, **settings: Any) -> BufferConfig:
+    usual: dict[str, Any] = {"port": 0, "bind": "127.0.0.1", "memory_limit_bytes": 64 * MIB}
+    return BufferConfig(source=source.address, **(usual | settings))
+
+
+def text(pulse_id: int, size: int = 100) -> list[bytes]:
+    return message_of(pulse_id, {"T": f"{pulse_id:08d}" * (size // 8)})
+
+
+def test_a_message_that_a_lost_connection_cut_off_is_dropped_and_counted(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    with relaying(config(source)) as relay, Reader(relay.address) as reader:
+        source.accept()
+        source.send(encode_message(text(1)) + encode_message(text(2))[:-5])
+        assert reader.next() == text(1)
+        unfinished = len(encode_message(text(2))) - 5
+        relay.wait_until(lambda now: now.source.received_bytes >= len(encode_message(text(1))) + unfinished, "all bytes")
+        source.accept()
+        source.send(encode_message(text(3)))
+        assert reader.next() == text(3)
+        assert relay.statistics().source.unfinished == 1
+        assert relay.statistics().source.connections == 2
+    (line,) = [line for line in caplog.messages if "is lost" in line]
+    assert line == (
+        f"the connection to {source.address} is lost: the source closed it; "
+        f"{unfinished} bytes of an unfinished message are dropped; connecting again"
+    )
+
+
+def test_a_connection_that_ends_between_messages_cuts_nothing_off(source: Source) -> None:
+    with relaying(config(source)) as relay:
+        source.accept()
+        source.send(encode_message(text(1)))
+        relay.wait_for_messages(1)
+        source.accept()
+        relay.wait_until(lambda now: now.source.connections == 2, "the second connection")
+        assert relay.statistics().source.unfinished == 0
+
+
+def test_pings_of_the_source_are_answered_even_inside_a_message(source: Source) -> None:
+    ping = encode_command("PING", b"\x00\x0ahere")
+    with relaying(config(source)) as relay, Reader(relay.address) as reader:
+        source.accept()
+        whole = encode_message(text(1, 500))
+        frame_end = len(encode_message(text(1, 500)[:1]))
+        source.send(whole[:frame_end] + ping)
+        assert source.receive(len(encode_pong(b"\x00\x0ahere"))) == encode_pong(b"\x00\x0ahere")
+        source.send(whole[frame_end:] + ping)
+        assert reader.next() == text(1, 500)
+        assert source.receive(len(encode_pong(b"\x00\x0ahere"))) == encode_pong(b"\x00\x0ahere")
+
+
+def test_a_source_that_pings_without_reading_is_connected_anew(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    with relaying(config(source)) as relay:
+        source.accept()
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            source.send(encode_command("PING", bytes(60_000)) * 1000)
+        source.accept()
+        source.send(encode_message(text(1)))
+        relay.wait_for_messages(1)
+    assert "sends PINGs but does not read the answers" in caplog.text
+
+
+def test_lost_framing_ends_the_connection_behind_the_last_good_message(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    with relaying(config(source)) as relay, Reader(relay.address) as reader:
+        source.accept()
+        source.send(encode_message(text(1)) + b"\x78")
+        assert reader.next() == text(1)
+        source.send(b"\x00")
+        source.accept()
+        source.send(encode_message(text(2)))
+        assert reader.next() == text(2)
+    assert re.search(r"is lost: the source sent a frame with the reserved flag bits 0x78 set", caplog.text)
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 1000])
+def test_a_stream_in_small_pieces_arrives_whole_and_at_once(source: Source, pieces: int) -> None:
+    with relaying(config(source)) as relay, Reader(relay.address) as reader:
+        source.accept()
+        sent = [text(i) for i in range(3)]
+        data = b"".join(encode_message(frames) for frames in sent)
+        for start in range(0, len(data), pieces):
+            source.send(data[start : start + pieces])
+        assert [reader.next() for _ in sent] == sent
+
+
+def test_the_buffer_names_itself_and_asks_for_all_there_is(source: Source) -> None:
+    with relaying(config(source)):
+        ready = source.accept().handshake.ready
+        assert ready is not None
+        assert ready.socket_type == "PULL"
+        assert (ready.properties["X-Name"], ready.properties["X-Start"]) == (b"sf_bsread_buffer", b"oldest")
+
+
+def test_after_a_lost_connection_it_asks_for_what_it_does_not_have(source: Source) -> None:
+    with relaying(config(source)) as relay:
+        source.accept().send(encode_message(text(41)))
+        relay.wait_for_messages(1)
+        ready = source.accept().handshake.ready
+        assert ready is not None
+        assert ready.properties["X-Start"] == b"pulse 42"
