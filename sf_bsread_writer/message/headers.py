@@ -64,7 +64,7 @@ class Channel:
     """One channel as the data header describes it. ``shape`` is in NumPy order, slowest first; ``()`` is a scalar.
 
     The shape of a string channel is always ``()``: what senders write there is stale or wrong, so it is not read.
-    A dimension may be 0; such a channel never has a value.
+    A dimension may be 0; such a channel never has a value. ``modulo`` is at least 1: what a sender calls 0 or less is no period.
     """
 
     name: str
@@ -223,7 +223,7 @@ def _channel(wire: _WireChannel) -> Channel:
             shape=() if kind is ValueType.STRING else numpy_shape(wire.shape, may_be_empty=True),
             big_endian=_is_big_endian(wire.encoding),
             compression=parse_compression(wire.compression),
-            modulo=1 if wire.modulo is None else wire.modulo,
+            modulo=min(max(1, wire.modulo or 1), INT64_MAX),
             offset=wire.offset or 0,
         )
     except MessageError as error:

@@ -202,6 +202,11 @@ def test_all_that_is_given_is_read() -> None:
     assert not channel.is_string
 
 
+@pytest.mark.parametrize(("sent", "expected"), [(0, 1), (-10, 1), (1, 1), (10, 10), (2**63 - 1, 2**63 - 1), (2**70, 2**63 - 1)])
+def test_a_modulo_that_is_no_period_means_every_pulse_and_a_huge_one_never_again(sent: int, expected: int) -> None:
+    assert only_channel(modulo=sent).modulo == expected
+
+
 @given(st.lists(strategies.channels(), max_size=5), st.sampled_from(Compression))
 def test_a_data_header_goes_both_ways(channels: list[Channel], compression: Compression) -> None:
     header = parse_data_header(encode_data_header(channels, compression), compression)
