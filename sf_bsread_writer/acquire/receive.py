@@ -107,7 +107,10 @@ class PulseStream(Protocol):
     def connected(self) -> bool: ...
 
     async def run(self, deliver: Callable[[StreamEvent], None]) -> None:
-        """Receives for ever, reconnecting; calls ``deliver`` in the order of the stream. Ends when cancelled."""
+        """Receives for ever, reconnecting; calls ``deliver`` in the order of the stream. Ends when cancelled.
+
+        What ``deliver`` raises is raised here: nobody must go on as if the messages had been taken.
+        """
 
     async def open(self, start: StartPoint) -> Opened:
         """Asks for all pulses from ``start`` on; what was asked for before is not delivered any more."""
@@ -134,6 +137,7 @@ class ZmtpStream:
         self._connection: Connection | None = None
         self._is_buffer = False
         self._broken: asyncio.Event = asyncio.Event()
+        self._failure: Exception | None = None
         self._reading = False
         self._start: StartPoint | None = None
         self._generation = 0
@@ -160,6 +164,8 @@ class ZmtpStream:
                 await self._broken.wait()
             finally:
                 self._detach(connection)
+            if self._failure is not None:
+                raise self._failure
 
     async def open(self, start: StartPoint) -> Opened:
         self._generation += 1
@@ -216,7 +222,7 @@ class ZmtpStream:
         self._deliver(Connected())
         try:
             self._handle(self._inlet.feed(connection.leftover))
-        except PeerError as error:
+        except (PeerError, MemoryError) as error:
             self._break(str(error))
         self.resume()
 
@@ -267,6 +273,9 @@ class ZmtpStream:
             return
         except OSError as error:  # PeerError is one too: framing was lost
             self._break(str(error))
+        except Exception as error:
+            self._failure = error
+            self._broken.set()
 
     def _handle(self, events: list[Arrived | CommandFrame | Dropped]) -> None:
         for event in events:
