@@ -11,7 +11,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from sf_bsread_writer.errors import PeerError
-from sf_bsread_writer.simulator.prepared import MAIN_HEADER_START, Batch
+from sf_bsread_writer.simulator.batch import Batch
+from sf_bsread_writer.simulator.prepared import MAIN_HEADER_START
 from sf_bsread_writer.zmtp.connection import Connection
 from sf_bsread_writer.zmtp.frames import (
     encode_pong,

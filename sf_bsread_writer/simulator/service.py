@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import PeerError, UsageError
 from sf_bsread_writer.message.types import Compression
+from sf_bsread_writer.simulator.batch import Batch
 from sf_bsread_writer.simulator.client import Client
 from sf_bsread_writer.simulator.pacing import Pacer
-from sf_bsread_writer.simulator.prepared import Batch, PreparedHeader
+from sf_bsread_writer.simulator.prepared import PreparedHeader
 from sf_bsread_writer.simulator.stream import Burst, Plan
 from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.connection import Connection

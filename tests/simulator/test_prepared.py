@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from sf_bsread_writer.message.encode import encode_message
 from sf_bsread_writer.message.types import Compression
+from sf_bsread_writer.simulator.batch import Batch
 from sf_bsread_writer.simulator.channels import SimulatedChannel, parse_channel, preset
-from sf_bsread_writer.simulator.prepared import MAIN_HEADER_START, Batch, PreparedHeader
+from sf_bsread_writer.simulator.prepared import MAIN_HEADER_START, PreparedHeader
 from sf_bsread_writer.simulator.values import salt, value_at
 from sf_bsread_writer.zmtp.frames import encode_message as on_the_wire
 
@@ -65,6 +66,12 @@ def test_prepared_values_come_round_after_their_period(channels: tuple[Simulated
     pulse_ids = np.arange(100, 140)
     batch = PreparedHeader(channels).batch(pulse_ids, pulse_ids, np.ones((40, len(channels)), np.bool_))
     assert messages_of(batch) == [encoded(channels, int(i), int(i), [True] * len(channels)) for i in pulse_ids]
+
+
+@pytest.mark.parametrize("simulated", MIXED, ids=lambda simulated: simulated.channel.name)
+def test_message_of_one_missing_channel_is_two_empty_frames_behind_the_header(simulated: SimulatedChannel) -> None:
+    batch = PreparedHeader([simulated]).batch(np.array([5]), np.array([6]), np.zeros((1, 1), np.bool_))
+    assert messages_of(batch) == [encoded((simulated,), 5, 6, [False])]
 
 
 @pytest.mark.parametrize("compression", [Compression.LZ4, Compression.BITSHUFFLE_LZ4])
