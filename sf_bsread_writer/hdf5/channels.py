@@ -1,6 +1,6 @@
 """The channels of one file: who they are, and which datasets they have had. Pure.
 
-A channel is known by its name. If a name stands twice in a data header, the second one is another channel, the second of that name.
+A channel is known by its name. Where a name stands twice in a data header, the second one is another channel, known as that.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ class Column:
     """One dataset, or what becomes one when its first chunk is written. ``group`` and ``name`` are its place in the file.
 
     Its values wait in ``slot`` of a ``block`` (`Keeping.CELLS`), in ``rows`` or in ``texts``; those that go straight into the
-    file wait nowhere. ``first_row`` is the first row with a value; ``last_row`` the last, known when a later column has taken over.
+    file wait nowhere. ``first_row`` is the first row with a value; ``last_row`` the last, known once a later column has begun.
     """
 
     group: str
@@ -46,7 +46,7 @@ class FileChannel:
     """A channel in the file.
 
     ``described`` is what the latest data header says about it, ``first_row`` the row whose header first named it; ``values`` are
-    its columns of values, oldest first, ``times`` the one of its own timestamps. ``damaged`` counts values that could not be used,
+    its columns of values, oldest first, ``times`` that of its own timestamps. ``damaged`` counts values that could not be used,
     or not completely.
     """
 

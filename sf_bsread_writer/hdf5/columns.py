@@ -22,6 +22,7 @@ GATHER_BYTES = 4096
 """Values up to here are copied all at once; larger ones one by one, since the copy in between would cost more than the calls."""
 
 Owner = TypeVar("Owner")
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 Index = slice | NDArray[np.intp]
 """Ascending positions: a slice where there are no gaps, which NumPy handles several times faster."""
@@ -66,9 +67,11 @@ def gather(
     if spacing:  # one index per message instead of one per item
         span = (len(starts) - 1) * spacing + dtype.itemsize
         lines = np.ndarray((len(data) - span + 1, len(starts)), dtype, data, strides=(1, spacing))
-        return lines[bodies + starts[0]].T
+        chosen: NDArray[np.generic] = lines[bodies + starts[0]].T
+        return chosen
     items = np.ndarray((len(data) - dtype.itemsize + 1,), dtype, data, strides=(1,))
-    return items[starts[:, None] + bodies]
+    gathered: NDArray[np.generic] = items[starts[:, None] + bodies]
+    return gathered
 
 
 def gather_times(data: NDArray[np.uint8], places: Places, bodies: NDArray[np.int64], *, big_endian: bool) -> NDArray[np.int64]:
@@ -80,6 +83,13 @@ def gather_times(data: NDArray[np.uint8], places: Places, bodies: NDArray[np.int
     seconds *= NS_PER_S
     seconds += nanoseconds.astype(np.int64, copy=False)
     return seconds
+
+
+def grown(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """The same with at least twice the length, zero behind what was there. Memory that stays zero is not touched."""
+    larger = np.zeros((max(16, 2 * len(array)), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
 
 
 class Block(Generic[Owner]):
@@ -101,9 +111,8 @@ class Block(Generic[Owner]):
             return slot
         slot = len(self._owners)
         if slot == len(self.cells):
-            more = max(16, slot)
-            self.cells = np.concatenate((self.cells, np.zeros((more, CHUNK_ROWS), self.cells.dtype)))
-            self._dirty = np.concatenate((self._dirty, np.zeros(more, bool)))
+            self.cells = grown(self.cells)
+            self._dirty = grown(self._dirty)
         self._owners.append(owner)
         return slot
 

@@ -55,6 +55,29 @@ class Dataset:
         self.id.write_direct_chunk((first_row, *self._zeros), chunk, filter_mask)
 
 
+class _Kind:
+    """What HDF5 wants to know for a new dataset, put together once for all datasets of equal layout and number of rows."""
+
+    def __init__(self, layout: DatasetLayout, rows: int) -> None:
+        self._row_shape = layout.row_shape
+        self._rows = rows
+        self._type = h5t.py_create(h5py.string_dtype() if layout.dtype is None else layout.dtype, logical=True)
+        self._space = h5s.create_simple((rows, *layout.row_shape), (h5s.UNLIMITED, *layout.row_shape))
+        self._creation = h5p.create(h5p.DATASET_CREATE)
+        self._creation.set_chunk((layout.chunk_rows, *layout.row_shape))
+        if layout.filter in FILTERS:
+            number, options = FILTERS[layout.filter]
+            self._creation.set_filter(number, h5z.FLAG_OPTIONAL, options)
+        self._access = h5p.create(h5p.DATASET_ACCESS)
+        # Direct chunks go past the cache; HDF5's default would take 80 KB for each open dataset. Strings are written through it.
+        self._access.set_chunk_cache(1, 0 if layout.dtype is not None else layout.chunk_bytes, 0.0)
+
+    def create(self, group: h5g.GroupID, name: bytes, links: h5p.PropLCID) -> Dataset:
+        """A new dataset."""
+        id = h5d.create(group, name, self._type, self._space, self._creation, links, self._access)
+        return Dataset(id, self._row_shape, self._rows)
+
+
 class Datasets:
     """All groups and datasets of one file, by the columns that they hold.
 
@@ -74,14 +97,13 @@ class Datasets:
         self._named = 0
         self._links = h5p.create(h5p.LINK_CREATE)
         self._links.set_char_encoding(h5t.CSET_UTF8)
-        self._access = h5p.create(h5p.DATASET_ACCESS)
-        self._access.set_chunk_cache(1, 0, 0.0)  # direct chunks go past it, and the default takes 80 KB for each open dataset
+        self._kinds: dict[tuple[int, DatasetLayout], _Kind] = {}
 
     def write_chunk(self, column: Column, first_row: int, chunk: Chunk, filter_mask: int = 0) -> None:
         """As in `Sink`."""
         dataset = self._datasets.get(column) or self.dataset(column)
         dataset.write_chunk(first_row, chunk, filter_mask, rows=self.rows)
-        self.written_bytes += memoryview(chunk).nbytes
+        self.written_bytes += chunk.nbytes if isinstance(chunk, np.ndarray) else len(chunk)
 
     def write_texts(self, column: Column, first_row: int, texts: Sequence[str]) -> None:
         """As in `Sink`."""
@@ -92,9 +114,10 @@ class Datasets:
 
     def write_presence(self, number: int, first_row: int, pulse_ids: NDArray[np.int64], flags: NDArray[np.uint8]) -> None:
         """As in `Sink`."""
-        for dataset, chunk in zip(self._class(number), (pulse_ids, flags), strict=True):
-            dataset.write_chunk(first_row, chunk, 0, rows=self.rows)
-            self.written_bytes += chunk.nbytes
+        id_dataset, flag_dataset = self._class(number)
+        id_dataset.write_chunk(first_row, pulse_ids, 0, rows=self.rows)
+        flag_dataset.write_chunk(first_row, flags, 0, rows=self.rows)
+        self.written_bytes += pulse_ids.nbytes + flags.nbytes
 
     def split(self, split: Split) -> None:
         """As in `Sink`."""
@@ -105,7 +128,7 @@ class Datasets:
         copies = []
         for name, dataset in zip((PULSE_ID, IS_DATA_PRESENT), self._classes[split.old], strict=True):
             h5o.copy(dataset.id, b".", group, name, None, self._links)
-            copies.append(Dataset(h5d.open(group, name, self._access), dataset.row_shape, dataset.rows))
+            copies.append(Dataset(h5d.open(group, name), dataset.row_shape, dataset.rows))
         self._classes[split.new] = copies[0], copies[1]
         self._linked[members[0]] = split.new
         self._link(members[1:], split.new)
@@ -123,7 +146,7 @@ class Datasets:
     def drop(self, column: Column) -> None:
         """As in `Sink`."""
         if self._datasets.pop(column, None) is not None:
-            self.group(column.group).links.unlink(column.name.encode())
+            self.group(column.group).unlink(column.name.encode())
 
     def complete(self) -> None:
         """Makes what chunks alone do not make: groups of channels that never had a value, and all links to shared datasets."""
@@ -177,17 +200,9 @@ class Datasets:
         return dataset
 
     def _create(self, group: h5g.GroupID, name: bytes, layout: DatasetLayout) -> Dataset:
-        chunk = (layout.chunk_rows, *layout.row_shape)
-        creation = h5p.create(h5p.DATASET_CREATE)
-        creation.set_chunk(chunk)
-        if layout.filter in FILTERS:
-            number, options = FILTERS[layout.filter]
-            creation.set_filter(number, h5z.FLAG_OPTIONAL, options)
-        dtype = h5py.string_dtype() if layout.dtype is None else layout.dtype
-        space = h5s.create_simple((self.rows, *layout.row_shape), (h5s.UNLIMITED, *layout.row_shape))
-        access = None if layout.dtype is None else self._access  # strings are written through HDF5's cache
-        id = h5d.create(group, name, h5t.py_create(dtype, logical=True), space, creation, self._links, access)
-        return Dataset(id, layout.row_shape, self.rows)
+        if (self.rows, layout) not in self._kinds:
+            self._kinds[self.rows, layout] = _Kind(layout, self.rows)
+        return self._kinds[self.rows, layout].create(group, name, self._links)
 
     def _rename(self, column: Column, name: str) -> None:
         self.group(column.group).links.move(column.name.encode(), self.group(column.group), name.encode(), self._links)
@@ -228,12 +243,12 @@ class Datasets:
         """A channel's group, without links to the datasets of a class it may have been in."""
         group = self.group(self._channels.all[member].group)
         if self._linked.pop(member, None) is not None:
-            group.links.unlink(PULSE_ID)
-            group.links.unlink(IS_DATA_PRESENT)
+            group.unlink(PULSE_ID)
+            group.unlink(IS_DATA_PRESENT)
         return group
 
     def _remove(self, channel: FileChannel) -> None:
         self._linked.pop(channel.number, None)
         if self._groups.pop(channel.group, None) is not None:
             parent, _, name = channel.group.rpartition("/")
-            self.group(parent).links.unlink(name.encode())
+            self.group(parent).unlink(name.encode())

@@ -27,6 +27,9 @@ from sf_bsread_writer.message.layout import Run
 INDEX_BLOCK_BYTES = 1 << 20
 """HDF5 takes room for its index in blocks of this size. With its own 2 KiB, creating a dataset costs 270 µs instead of 15."""
 
+INDEX_CACHE_BYTES = (16 << 20, 64 << 20, 128 << 20)
+"""Least, first and largest size of HDF5's cache for its index: 5000 channels need 40 MB, and then write a quarter faster."""
+
 CLOSING_BYTES = 4 << 20
 """Room for what is written last: parameters, report, and the rest of the index."""
 
@@ -102,8 +105,7 @@ class PulseFile:
     def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64]) -> None:
         """Writes these messages of the run (ascending indices), which need no longer be kept then, as the next rows.
 
-        ``arrivals_ns`` has shape (messages written,). Raises `MessageError`, and writes nothing, if one of them cannot be assigned
-        to channels.
+        ``arrivals_ns`` has shape (rows,). Raises `MessageError`, and writes nothing, if one cannot be assigned to channels.
         """
         if self._failure is not None:
             raise self._failure
@@ -119,7 +121,7 @@ class PulseFile:
             if self._output is not None:
                 self._output.datasets.complete()
                 h5f.flush(self._output.file.id)
-                self._output.room.forget()
+                self._output.room.recheck()
                 if self._failure is None:
                     self._make_room(self._output, 0)
 
@@ -146,12 +148,14 @@ class PulseFile:
     def seal(self, final: Path | None, parameters: Mapping[str, object], report_json: str) -> Path | None:
         """Adds parameters and report, closes the file and gives it its final name; everything is on disk then.
 
-        Returns where an earlier file of that name has been moved, None if there was none. Without ``final`` it gets the name that
-        was given at first.
+        Returns where an earlier file of that name has been moved, None if there was none. Without ``final`` it gets the name
+        given at first.
         """
         if self._output is None:
             return None
         output = self._output
+        if self._failure is not None and not output.file.id.valid:
+            raise self._failure
         with self._errors("finish", close=True):
             general = output.file.create_group("general")
             for name, content in general_datasets(parameters).items():
@@ -219,6 +223,7 @@ def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
     try:
         # Best effort: some file servers have no locks, and nothing here depends on them.
         file = h5py.File(partial, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)
+        _keep_index(file)
     except (OSError, RuntimeError) as error:
         raise output_error(error, "create", partial) from error
     return _Output(
@@ -228,3 +233,11 @@ def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
         datasets=Datasets(file, channels, presence),
         room=Room(path, file.id.get_vfd_handle()),
     )
+
+
+def _keep_index(file: h5py.File) -> None:
+    """Lets HDF5 keep the index of thousands of datasets in memory, where it is changed for each chunk."""
+    config = file.id.get_mdc_config()
+    config.set_initial_size = True
+    config.min_size, config.initial_size, config.max_size = INDEX_CACHE_BYTES
+    file.id.set_mdc_config(config)

@@ -52,7 +52,7 @@ class Keeping(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetLayout:
-    """One dataset of shape ``(rows, *row_shape)``; row shapes: ``(1,)`` scalar, ``(n,)`` waveform, ``(h, w)`` image, ``()`` string."""
+    """A dataset of shape ``(rows, *row_shape)``: ``(1,)`` for a scalar, ``(n,)`` waveform, ``(h, w)`` image, ``()`` string."""
 
     keeping: Keeping
     dtype: np.dtype[np.generic] | None

@@ -132,12 +132,13 @@ class Room:
     """Disk space reserved behind the end of a growing file, so that it can still be closed when the disk is full.
 
     Without it the last thing to fail would be the file's own index, and the file would be lost. Reserved space is also written
-    to faster (ext4: 1.5 times), since it is found in one piece. Where nothing can be reserved, the space that is free is asked for.
+    to faster (ext4: 1.5 times), since it is found in one piece. Where nothing can be reserved, free space is asked for.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        self._size = 0
         self._reserved_end = 0
         self._can_reserve = True
         self._limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
@@ -153,9 +154,12 @@ class Room:
             return
         self._ask(needed_bytes)
 
-    def forget(self) -> None:
-        """HDF5 cuts the file at its end when it flushes, and what was reserved behind that is lost."""
-        self._reserved_end = 0
+    def recheck(self) -> None:
+        """To be called after HDF5 has flushed: where it cut the file at its end, what was reserved behind that is lost."""
+        size = os.fstat(self._descriptor).st_size
+        if size < self._size:
+            self._reserved_end = 0
+        self._size = size
 
     def _reserve(self, end: int, wanted: int) -> bool:
         """False if this file system cannot reserve; raises `OutputError` if there is no space."""

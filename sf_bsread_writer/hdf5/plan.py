@@ -73,8 +73,8 @@ class Single:
 class Plan:
     """All of a layout. ``present`` says which members of the data header have a value, as far as the layout can tell.
 
-    ``damaged`` are the channels whose value or timestamp has a size that does not fit, once for each of these; ``global_times`` the
-    slots whose time is the message's. The versions say how long slots and classes are right: see `Store` and `Presence`.
+    ``damaged`` are the channels whose value or timestamp has a size that does not fit, once for each; ``global_times`` the slots
+    whose time is the message's. The versions say how long slots and classes are right: see `Store` and `Presence`.
     """
 
     binding: Binding

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.hdf5.columns import Index, rectangle
+from sf_bsread_writer.hdf5.columns import Index, grown, rectangle
 from sf_bsread_writer.hdf5.layout import CHUNK_ROWS
 
 NEVER = 0
@@ -101,9 +101,8 @@ class Presence:
     def _copy_of(self, old: int) -> int:
         new = self.count
         if new == len(self.dirty):
-            for name in ("pulse_ids", "flags", "rows_present", "last_row", "dirty"):
-                column = getattr(self, name)
-                setattr(self, name, np.concatenate((column, np.zeros_like(column))))
+            self.pulse_ids, self.flags = grown(self.pulse_ids), grown(self.flags)
+            self.rows_present, self.last_row, self.dirty = grown(self.rows_present), grown(self.last_row), grown(self.dirty)
         for column in (self.pulse_ids, self.flags, self.rows_present, self.last_row, self.dirty):
             column[new] = column[old]
         self.count += 1

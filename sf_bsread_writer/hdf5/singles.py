@@ -1,6 +1,6 @@
 """Values that need a look of their own, channel by channel: arrays, strings, and everything compressed. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,14 +39,26 @@ class Values:
         each = [_one_layout(single, positions, bodies) for single, positions in parts]
         if len(each) == 1:
             return each[0]
-        positions = np.concatenate([values.positions for values in each])
-        order = np.argsort(positions)
-        return cls(
+        merged = cls(
             single=each[0].single,
-            positions=positions[order],
-            starts=np.concatenate([values.starts for values in each])[order],
-            lengths=np.concatenate([values.lengths for values in each])[order],
-            time_starts=np.concatenate([values.time_starts for values in each])[order],
+            positions=np.concatenate([values.positions for values in each]),
+            starts=np.concatenate([values.starts for values in each]),
+            lengths=np.concatenate([values.lengths for values in each]),
+            time_starts=np.concatenate([values.time_starts for values in each]),
+        )
+        return merged._choose(np.argsort(merged.positions))
+
+    def without(self, positions: Sequence[int]) -> "Values":
+        """All but those at these positions."""
+        return self._choose(np.flatnonzero(~np.isin(self.positions, positions))) if positions else self
+
+    def _choose(self, which: NDArray[np.intp]) -> "Values":
+        return Values(
+            single=self.single,
+            positions=self.positions[which],
+            starts=self.starts[which],
+            lengths=self.lengths[which],
+            time_starts=self.time_starts[which],
         )
 
 
@@ -63,9 +75,23 @@ def _one_layout(single: Single, positions: NDArray[np.intp], bodies: NDArray[np.
 
 def absent(values: Values, run: Run) -> list[int]:
     """Positions of compressed values whose content says that there is none."""
-    compression = values.single.channel.compression
-    spans = zip(values.positions.tolist(), values.starts.tolist(), values.lengths.tolist(), strict=True)
-    return [position for position, start, length in spans if is_missing_payload(compression, run.view[start : start + length])]
+    return [position for position, payload, has_time in _payloads(values, run) if _is_absent(values.single, payload, has_time)]
+
+
+def _payloads(values: Values, run: Run) -> Iterator[tuple[int, memoryview, bool]]:
+    """Position and bytes of each value, and whether it has a timestamp of its own."""
+    has_time = values.time_starts != GLOBAL_TIME
+    for position, start, length, own in zip(
+        values.positions.tolist(), values.starts.tolist(), values.lengths.tolist(), has_time.tolist(), strict=True
+    ):
+        yield position, run.view[start : start + length], own
+
+
+def _is_absent(single: Single, payload: Payload, has_time: bool) -> bool:
+    """True if there is no value; a string of no bytes is one if it has a timestamp."""
+    if not single.is_packed or (single.channel.is_string and has_time):
+        return False
+    return is_missing_payload(single.channel.compression, payload)
 
 
 def put_values(store: Store, values: Values, run: Run, *, first_row: int, times_ns: NDArray[np.int64]) -> list[int]:
@@ -78,12 +104,11 @@ def put_values(store: Store, values: Values, run: Run, *, first_row: int, times_
         _put_arrays(store, values, run, first_row)
         return []
     failed = []
-    spans = zip(values.positions.tolist(), values.starts.tolist(), values.lengths.tolist(), strict=True)
-    for position, start, length in spans:
-        if not _put_one(store, single, run.view[start : start + length], first_row + position):
+    for position, payload, has_time in _payloads(values, run):
+        if _is_absent(single, payload, has_time) or not _put_one(store, single, payload, first_row + position):
             failed.append(position)
     if single.is_packed:
-        _put_times(store, values, run, first_row, times_ns, failed)
+        _put_times(store, values.without(failed), run, first_row, times_ns)
     return failed
 
 
@@ -98,10 +123,8 @@ def _put_arrays(store: Store, values: Values, run: Run, first_row: int) -> None:
 
 
 def _put_one(store: Store, single: Single, payload: Payload, row: int) -> bool:
-    """Puts one value; False if there is none, or none that can be used."""
+    """Puts one value; False, and counted, if it cannot be used."""
     channel, owner = single.channel, single.owner
-    if single.is_packed and is_missing_payload(channel.compression, payload):
-        return False
     try:
         if channel.is_string:
             _put_text(store, single, payload, row)
@@ -121,7 +144,9 @@ def _put_one(store: Store, single: Single, payload: Payload, row: int) -> bool:
 
 def _put_text(store: Store, single: Single, payload: Payload, row: int) -> None:
     channel, owner = single.channel, single.owner
-    if single.is_packed:
+    if is_missing_payload(channel.compression, payload):
+        payload = b""
+    elif single.is_packed:
         payload = decompress(
             channel.compression, payload, expected_bytes=None, item_bytes=channel.item_bytes, big_endian=channel.big_endian
         )
@@ -130,17 +155,13 @@ def _put_text(store: Store, single: Single, payload: Payload, row: int) -> None:
     store.put_text(store.values(owner, channel, row), text, row)
 
 
-def _put_times(
-    store: Store, values: Values, run: Run, first_row: int, times_ns: NDArray[np.int64], failed: Sequence[int]
-) -> None:
-    """Puts the timestamps of those compressed values that are there."""
-    there = ~np.isin(values.positions, failed)
-    positions, starts = values.positions[there], values.time_starts[there]
-    if not len(positions):
+def _put_times(store: Store, values: Values, run: Run, first_row: int, times_ns: NDArray[np.int64]) -> None:
+    """Puts the timestamps of compressed values."""
+    if not len(values.positions):
         return
-    times = times_ns[positions].copy()
-    own = starts != GLOBAL_TIME
+    times = times_ns[values.positions]
+    own = values.time_starts != GLOBAL_TIME
     if own.any():
         place = Places.of(np.zeros(1, np.int64))
-        times[own] = gather_times(run.data, place, starts[own], big_endian=values.single.channel.big_endian)[0]
-    store.put_times(values.single.owner, positions + first_row, times)
+        times[own] = gather_times(run.data, place, values.time_starts[own], big_endian=values.single.channel.big_endian)[0]
+    store.put_times(values.single.owner, values.positions + first_row, times)

@@ -52,8 +52,8 @@ class Store:
     """Finds and makes columns, and empties them into the sink.
 
     ``version`` changes whenever a slot of a block changes hands, so that what was derived from slots can be kept until then.
-    ``chunk_start`` is the first row of the present chunk of scalars. ``columns`` counts those made so far; ``waiting_bytes`` is the
-    most that their chunks in memory add to the file when they are drained.
+    ``chunk_start`` is the first row of the present chunk of scalars. ``columns`` counts those made so far, ``waiting_bytes`` is
+    the most that draining adds to the file.
     """
 
     def __init__(self, sink: Sink, presence: Presence) -> None:
@@ -79,7 +79,7 @@ class Store:
         return owner.times
 
     def values(self, owner: FileChannel, channel: Channel, row: int) -> Column:
-        """The column for values of such a channel, made if it has none yet, or one of another type or shape; ``row`` has a value."""
+        """The column for values of such a channel, made if it has none, or one of another type or shape; ``row`` has a value."""
         spec = spec_of(channel)
         if owner.values:
             column = owner.values[-1]
