@@ -5,6 +5,7 @@ The shell feeds it; the report and the statistics are read from it.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
@@ -19,6 +20,18 @@ from sf_bsread_writer.message.layout import Layout, Run
 
 MISSING_RANGES_IN_REPORT = 1000
 NO_PULSE = np.iinfo(np.int64).min
+_MOST_KNOWN_LAYOUTS = 1000
+
+BAD_HEADER = "data header unusable"
+BAD_FRAMES = "frames do not fit the channels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unusable:
+    """Why a message cannot be assigned to channels: ``kind`` to count it by, ``text`` with the value."""
+
+    kind: str
+    text: str
 
 
 class Recording:
@@ -40,7 +53,7 @@ class Recording:
         self.dropped: Counter[str] = Counter()
         self._stream = stream
         self._started_ns = started_ns
-        self._usable: dict[Layout, bool] = {}
+        self._known: dict[Layout, Unusable | None] = {}
 
     def take(self, run: Run, times_ns: NDArray[np.int64]) -> Choice:
         """Decides which messages of the run are written, and accounts for all of them."""
@@ -59,29 +72,31 @@ class Recording:
         self.last_timestamp_ns = int(run.global_timestamps_ns[-1])
         self.duplicates += choice.duplicates
         self.out_of_order += choice.out_of_order
-        if choice.unusable:
-            self.dropped["cannot be assigned to channels"] += choice.unusable
+        for index in choice.unusable.tolist():
+            unusable = self.why_unusable(run, index)
+            assert unusable is not None
+            self.dropped[unusable.kind] += 1
         self.coverage.add(run.pulse_ids[choice.rows])
         return choice
 
+    def why_unusable(self, run: Run, index: int) -> Unusable | None:
+        """Why a message of the run cannot be assigned to channels; None if it can."""
+        return self._look_at(run.layouts[run.layout_index[index]])
+
     def _usable_messages(self, run: Run) -> NDArray[np.bool_]:
-        usable = np.array([self._is_usable(layout) for layout in run.layouts], np.bool_)
+        usable = np.array([self._look_at(layout) is None for layout in run.layouts], np.bool_)
         return usable[run.layout_index]
 
-    def _is_usable(self, layout: Layout) -> bool:
-        known = self._usable.get(layout)
-        if known is not None:
-            return known
-        if len(self._usable) > 1000:  # every message its own layout: remember, but not without end
-            self._usable.clear()
-        try:
+    def _look_at(self, layout: Layout) -> Unusable | None:
+        if layout in self._known:
+            return self._known[layout]
+        if len(self._known) >= _MOST_KNOWN_LAYOUTS:  # every message its own layout: remember, but not without end
+            self._known.clear()
+        unusable = self._known[layout] = _why_unusable(layout)
+        if unusable is None:
             due = due_pulses(layout.channels.channels)
-        except MessageError:
-            self._usable[layout] = False
-        else:
-            self._usable[layout] = True
             self.due = due if self.due is None else self.due.and_also(due)
-        return self._usable[layout]
+        return unusable
 
     def trim(self) -> int:
         """Takes back what was written beyond the stop pulse; returns how many rows are left."""
@@ -202,6 +217,17 @@ class Recording:
             stream=self._stream,
             channels=tuple(channels),
         )
+
+
+def _why_unusable(layout: Layout) -> Unusable | None:
+    kind = BAD_HEADER
+    try:
+        layout.header.decoded  # noqa: B018 - raises what is wrong with the header alone
+        kind = BAD_FRAMES
+        layout.channels  # noqa: B018 - and this the rest
+    except MessageError as error:
+        return Unusable(kind=kind, text=str(error))
+    return None
 
 
 def due_pulses(channels: Sequence[Channel]) -> Due:

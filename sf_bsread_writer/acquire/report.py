@@ -91,16 +91,19 @@ def describe(report: Report) -> list[str]:
         lines.append(f"Missing: {report.missing_pulses} pulses: {_ranges(report)}")
     losses = {
         "no longer in the buffer when asked for": report.evicted_before_start,
-        "dropped by the buffer because this writer was too slow": report.lost_in_buffer,
+        "let go by the buffer because this writer was too slow": report.lost_in_buffer,
         "duplicates left out": report.duplicates,
-        "late ones left out": report.out_of_order,
+        "late messages left out": report.out_of_order,
         "taken back behind the stop": report.trimmed,
         "interruptions of the stream": report.reconnects,
         **{f"messages dropped ({kind})": count for kind, count in report.dropped.items()},
     }
-    told = [f"{count} {what}" for what, count in losses.items() if count]
+    told = [f"{what}: {count}" for what, count in losses.items() if count]
     if told:
-        lines.append(f"Also: {', '.join(told)}")
+        lines.append(f"Also: {'; '.join(told)}")
+    damaged = {channel.name: channel.damaged for channel in report.channels if channel.damaged}
+    if damaged:
+        lines.append(f"Damaged: {sum(damaged.values())} values, of the channels {_names(list(damaged))}")
     if report.moved_aside is not None:
         lines.append(f"The file that had this name before is now {report.moved_aside}")
     lines.append(f"{report.file_bytes / 1e6:.1f} MB in {report.seconds:.1f} s to {report.output_file}")
@@ -112,6 +115,10 @@ def _asked(report: Report) -> str:
     if report.stop_pulse_id is not None:
         return f"{start}..{report.stop_pulse_id}"
     return f"{start}..now" if report.stop_timestamp_ns is not None else f"{start}.."
+
+
+def _names(names: list[str], most: int = 10) -> str:
+    return ", ".join(map(repr, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _ranges(report: Report, most: int = 10) -> str:

@@ -57,13 +57,13 @@ class Choice:
     """What of a run is written.
 
     ``rows``: indices into the run, ascending, shape (rows,). ``stop_reached``: nothing behind this run can belong to
-    the acquisition. ``unusable``: messages inside the bounds that cannot be assigned to channels.
+    the acquisition. ``unusable``: indices of messages inside the bounds that cannot be assigned to channels.
     """
 
     rows: NDArray[np.intp]
     duplicates: int
     out_of_order: int
-    unusable: int
+    unusable: NDArray[np.intp]
     stop_reached: bool
 
 
@@ -89,7 +89,7 @@ def choose(
         rows=candidates[ids > highest_before],
         duplicates=int(np.count_nonzero(ids == highest_before)),
         out_of_order=int(np.count_nonzero(ids < highest_before)),
-        unusable=int(np.count_nonzero(inside)) - candidates.size,
+        unusable=np.flatnonzero(inside & ~usable[:end]),
         stop_reached=stop_reached,
     )
 

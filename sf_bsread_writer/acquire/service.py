@@ -8,7 +8,7 @@ pinned, the stream is not read any further, and the buffer, which holds the puls
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ from sf_bsread_writer.acquire.selection import Bound, PulseBound, Selection, Tim
 from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
 from sf_bsread_writer.errors import ExitCode, StateError
 from sf_bsread_writer.hdf5.file import FileOptions
+from sf_bsread_writer.logs import Complaints
+from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.zmtp.extension import StartPoint
 
 logger = logging.getLogger(__name__)
@@ -111,6 +113,7 @@ class WriterService:
         self._end_when_caught_up = False
         self._last_message_s = self._last_told_s = time.monotonic()
         self._last_flush_s = 0.0
+        self._complaints = Complaints(logger)
 
     # What REST clients ask for
 
@@ -361,6 +364,8 @@ class WriterService:
 
     def _on_pulses(self, acquisition: _Acquisition, pulses: Pulses) -> None:
         choice = acquisition.recording.take(pulses.run, pulses.times_ns)
+        if choice.unusable.size:
+            self._complain_about(acquisition.recording, pulses.run, choice.unusable.tolist())
         if logger.isEnabledFor(logging.DEBUG):
             written = set(choice.rows.tolist())
             for index, pulse_id in enumerate(pulses.run.pulse_ids.tolist()):
@@ -369,6 +374,13 @@ class WriterService:
             acquisition.filing.write(pulses, choice.rows)
         if choice.stop_reached:
             self._happened(Event.REACHED)
+
+    def _complain_about(self, recording: Recording, run: Run, unusable: Sequence[int]) -> None:
+        for index in unusable:
+            why = recording.why_unusable(run, index)
+            assert why is not None
+            text = f"Dropped pulse {run.pulse_ids[index]} from {self._stream_name} ({why.kind}): {why.text}"
+            self._complaints.add(why.kind, text, now_s=time.monotonic())
 
     def _on_caught_up(self, acquisition: _Acquisition, now_ns: int) -> None:
         selection = acquisition.recording.selection

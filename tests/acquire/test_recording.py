@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sf_bsread_writer.acquire.coverage import Due
-from sf_bsread_writer.acquire.recording import Recording, due_pulses
+from sf_bsread_writer.acquire.recording import BAD_FRAMES, BAD_HEADER, Recording, Unusable, due_pulses
 from sf_bsread_writer.acquire.report import Outcome, Range, Report, describe
 from sf_bsread_writer.acquire.selection import PulseBound, Selection, TimeBound
 from sf_bsread_writer.message.headers import Channel
@@ -29,16 +29,20 @@ def report_of(recording: Recording, outcome: Outcome = "incomplete") -> Report:
     return recording.report(outcome=outcome, reason="", output_file="/f", file_bytes=0, now_ns=3_000_000_000)
 
 
-def test_a_message_that_cannot_be_assigned_to_channels_is_dropped_and_named() -> None:
-    good = [message_of(pulse_id, {"A": 1.0}) for pulse_id in range(3)]
-    good[1] = good[1][:-1]  # a frame is missing
+def test_messages_that_cannot_be_assigned_to_channels_are_dropped_and_named_by_kind() -> None:
+    messages = [message_of(pulse_id, {"A": 1.0}) for pulse_id in range(5)]
+    messages[1] = messages[1][:-1]  # a frame is missing
+    messages[2][1] = b"{}!"
+    messages[3] = messages[3][:-1]
     recording = recording_of()
-    run = run_of(good)
+    run = run_of(messages)
     choice = recording.take(run, run.global_timestamps_ns)
 
-    assert choice.rows.tolist() == [0, 2]
-    assert recording.dropped == {"cannot be assigned to channels": 1}
-    assert report_of(recording).missing == (Range(first=1, last=1),)
+    assert choice.rows.tolist() == [0, 4]
+    assert recording.dropped == {BAD_FRAMES: 2, BAD_HEADER: 1}
+    assert report_of(recording).missing == (Range(first=1, last=3),)
+    assert recording.why_unusable(run, 0) is None
+    assert recording.why_unusable(run, 3) == Unusable(kind=BAD_FRAMES, text="message has 3 frames, but its 1 channels need 4")
 
 
 def test_the_last_message_seen_is_told_even_if_it_is_not_written() -> None:
@@ -132,7 +136,10 @@ def test_the_report_says_in_words_what_is_missing_and_why() -> None:
 
     assert "Asked for: 0..9; written: 4 pulses" in text
     assert "Missing: 6 pulses: 0, 3..4, 6..8" in text
-    assert "2 dropped by the buffer because this writer was too slow, 1 duplicates left out, 1 late ones left out" in text
+    assert (
+        "Also: let go by the buffer because this writer was too slow: 2; duplicates left out: 1; late messages left out: 1"
+        in text
+    )
 
 
 def test_the_ranges_in_a_report_are_limited_but_the_count_is_not() -> None:

@@ -91,11 +91,11 @@ def test_what_is_outside_the_bounds_is_no_duplicate() -> None:
     assert (choice.duplicates, choice.out_of_order) == (0, 0)
 
 
-def test_unusable_messages_are_counted_inside_the_bounds_only() -> None:
+def test_unusable_messages_are_told_inside_the_bounds_only() -> None:
     choice = chosen(Selection(PulseBound(2), PulseBound(3)), [1, 2, 3, 4], unusable={0, 1, 3})
 
     assert choice.rows.tolist() == [2]
-    assert choice.unusable == 1
+    assert choice.unusable.tolist() == [1]
 
 
 def test_an_unusable_message_still_tells_that_the_stop_is_reached() -> None:
