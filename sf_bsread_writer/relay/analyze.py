@@ -181,9 +181,8 @@ class _Schedule:
 
 
 def _when(channel: Channel) -> tuple[int, int]:
-    """Modulo and offset, the offset below the modulo; senders may write a modulo that is none."""
-    modulo = max(1, channel.modulo)
-    return modulo, channel.offset % modulo
+    """Modulo and offset, the offset below the modulo."""
+    return channel.modulo, channel.offset % channel.modulo
 
 
 def _is_due(pulse_ids: NDArray[np.int64], modulo: int, offset: int) -> NDArray[np.bool_]:

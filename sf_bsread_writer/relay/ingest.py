@@ -1,13 +1,17 @@
 """From the source into the ring: one connection, opened again for ever.
 
 Strategy: receive as much as there is into the ring's own memory, look for whole messages once for each piece, and note when they
-arrived. While small pieces come quickly one after the other, they are left to gather for a millisecond: a source that writes
-8 KiB at a time (libzmq) would else cost a wake-up for each of them.
+arrived. While small pieces come quickly one after the other, they are left to gather for two milliseconds: a source that writes
+8 KiB at a time (libzmq) would else cost a wake-up for each of them, and each wake-up costs as much as ten messages in a row.
+
+The socket's receive buffer is left to the kernel, which lets it grow as far as is allowed. To set it (SO_RCVBUF) would end that
+at a limit that is usually far smaller.
 """
 
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -29,9 +33,15 @@ logger = logging.getLogger(__name__)
 TURN_BYTES = 2 << 20
 """What may be received before the clients have their turn."""
 
-GATHER_S = 0.001
-SMALL_PIECE_BYTES = 256 * 1024
-"""Pieces below this gather if they come within `GATHER_S` of each other; a camera's frames are larger and do not wait."""
+GATHER_S = 0.002
+"""A source of 100 Hz never waits for it: only what follows the piece before within twice this time gathers."""
+
+SMALL_PIECE_BYTES = 128 * 1024
+_SMALL_SHARE = 8
+"""A small piece also is less than such a part of the receive buffer: to wait while that is full would slow the source down."""
+
+_MOST_TURNS_AT_ONCE = 8
+
 
 _NO_MEMORY_PAUSE_S = 0.05
 _MOST_ANSWER_BYTES = 64 * 1024
@@ -74,6 +84,11 @@ class Ingest:
                 await self._receive(await self._connector.connected())
         finally:
             self._inlet.close()
+
+    def receive_now(self) -> None:
+        """Takes in what has reached this machine already, so that it counts as arrived before whatever is done next."""
+        if self._reception is not None:
+            self._reception.receive_now()
 
     def statistics(self) -> IngestStatistics:
         """A snapshot."""
@@ -158,6 +173,14 @@ class _Reception:
         self._guarded(self._begin)
         return await self._end
 
+    def receive_now(self) -> None:
+        """Reads until nothing is left, or for some turns from a source that is faster than that."""
+        for _ in range(_MOST_TURNS_AT_ONCE):
+            before = self.received_bytes
+            self._guarded(self._read)
+            if self.received_bytes == before:
+                return
+
     def close(self) -> None:
         """Closes the connection."""
         self._pause()
@@ -218,14 +241,21 @@ class _Reception:
             self._ended("the source closed it")
             return
         self.received_bytes += count
-        now_s = self._loop.time()
-        gathers = count < SMALL_PIECE_BYTES and now_s - self._last_piece_s < 2 * GATHER_S
-        self._last_piece_s = now_s
+        gathers = self._gathers(count)
         self._handle(self._inlet.received(count))
         if gathers:
             self._read_after(GATHER_S)
         else:
             self._listen()
+
+    def _gathers(self, count: int) -> bool:
+        """Whether to wait after a piece of so many bytes."""
+        now_s = self._loop.time()
+        is_soon = now_s - self._last_piece_s < 2 * GATHER_S
+        self._last_piece_s = now_s
+        if not is_soon or count > SMALL_PIECE_BYTES:
+            return False
+        return count < self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _SMALL_SHARE
 
     def _handle(self, events: list[Event]) -> None:
         for event in events:

@@ -82,14 +82,19 @@ class _Mark:
 
 
 class Client:
-    """A connection and its cursor; calls ``gone`` once, with the reason, when the connection has ended."""
+    """A connection and its cursor; calls ``gone`` once, with the reason, when the connection has ended.
+
+    ``clock`` tells arrival times. ``receive_now`` is called before a "now": it takes in what has come but was not looked at yet.
+    """
 
     def __init__(
         self,
         connection: Connection,
         wishes: ClientWishes,
         ring: Ring,
+        *,
         clock: Callable[[], int],
+        receive_now: Callable[[], None],
         gone: Callable[["Client", str], None],
     ) -> None:
         self.name = wishes.name or connection.peer_address
@@ -97,6 +102,7 @@ class Client:
         self._socket = connection.socket
         self._ring = ring
         self._clock_ns = clock
+        self._receive_now = receive_now
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._complaints = Complaints(logger)
@@ -310,8 +316,10 @@ class Client:
         command = decode_extension(name, data)
         match command:
             case StartRequest():
+                self._receive_now()
                 self._restart(command)
             case MarkRequest(token=token):
+                self._receive_now()
                 answer = encode_extension(Marked(token=token, now_ns=self._clock_ns()))
                 self._marks.append(_Mark(self._ring.next, answer))
             case _:

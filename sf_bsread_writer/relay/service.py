@@ -140,7 +140,8 @@ class Relay:
         )
 
     def _welcome(self, connection: Connection) -> None:
-        client = Client(connection, ClientWishes.from_ready(connection.ready), self._ring, self._clock, self._gone)
+        wishes = ClientWishes.from_ready(connection.ready)
+        client = Client(connection, wishes, self._ring, clock=self._clock, receive_now=self._ingest.receive_now, gone=self._gone)
         self._clients[client] = None
         logger.info("client %s connected from %s (%s)", client.name, connection.peer_address, connection.ready.socket_type)
         client.start()

@@ -105,6 +105,7 @@ class Source(AbstractContextManager["Source"]):
         self.hang_up()
         self._socket, _ = self._server.accept()
         self._socket.settimeout(_TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.handshake = Handshake(answer=lambda ready: (serving_role(ready), {}))
         self._socket.sendall(self.handshake.start())
         while self.handshake.ready is None:

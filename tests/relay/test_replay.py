@@ -31,6 +31,7 @@ def source() -> Iterator[Source]:
 def relay(source: Source) -> Iterator[RunningRelay]:
     with relaying(config(source)) as running:
         source.accept()
+        running.wait_until(lambda now: now.source.connected, "the source")
         yield running
 
 
@@ -179,6 +180,23 @@ def test_now_divides_what_had_arrived_from_what_arrives(relay: RunningRelay, sou
     assert pulse_ids(messages_in(before)) == [0, 1]
     assert pulse_ids(messages_in(after)) == [2]
     assert earlier.max() < now_ns < later.min()
+
+
+@pytest.mark.parametrize("at", ["start", "mark"])
+def test_what_has_reached_the_machine_has_arrived_even_if_nobody_has_looked_at_it(
+    relay: RunningRelay, source: Source, at: str
+) -> None:
+    with Reader(relay.address) as reader:
+        for pulse_id in range(0, 90, 3):
+            for i in range(3):  # in quick succession: the buffer lets such small pieces gather before it looks at them
+                source.send_messages([small(pulse_id + i)])
+                relay.statistics()
+            if at == "mark":
+                assert pulse_ids(messages_in(everything(reader))) == [pulse_id, pulse_id + 1, pulse_id + 2]
+            else:
+                reader.send(start(pulse_id, "now"))
+                _, answer = reader.until("BSR-STARTED")
+                assert json.loads(answer)["first_sequence"] == pulse_id + 3
 
 
 def test_nothing_of_an_earlier_generation_follows_a_started(relay: RunningRelay, source: Source) -> None:
