@@ -42,6 +42,8 @@ FLUSH_INTERVAL_S = 1.0
 TICK_S = 0.25
 PLAIN_STOP_GRACE_S = 1.0
 """How long after "stop now" a plain source, which cannot say that nothing older is under way, is listened to."""
+STOP_NOW_TIMEOUT_S = 0.25
+"""How long the answer to "stop now" waits for the buffer to say when that is; who is far behind hears it late."""
 FINISH_TIMEOUT_S = 5.0
 """How long /stop waits for what has arrived at the buffer; the clients that use it kill after ten seconds."""
 KILL_TIMEOUT_S = 1.0
@@ -73,6 +75,7 @@ class _Acquisition:
     stop_asked_s: float
     stop_asked_ns: int
     report: Report | None = None
+    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -156,6 +159,9 @@ class WriterService:
             if output_file is not None:
                 acquisition.filing.final = final
             self._set_stop(acquisition, stop)
+        if stop == "now" and acquisition.recording.selection.stop is None:
+            # What a client sends after the answer must be too late for this acquisition, at the buffer as well.
+            await _wait_quietly(acquisition.caught_up, STOP_NOW_TIMEOUT_S)
 
     async def finish(self) -> None:
         acquisition = self._acquisition
@@ -389,6 +395,7 @@ class WriterService:
         elif acquisition.stop == "now":
             if selection.stop is None:
                 acquisition.recording.selection = Selection(selection.start, TimeBound(now_ns))
+            acquisition.caught_up.set()
             self._happened(Event.REACHED)
 
     # Time passing

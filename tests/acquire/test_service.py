@@ -7,13 +7,13 @@ from pathlib import Path
 
 import h5py
 import pytest
-from sf_bsread_writer.hdf5.file import FileOptions
 
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import BadMessage, CaughtUp, Connected, Disconnected, Overtaken
 from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.errors import ExitCode, OutputError, StateError, UsageError
+from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.testing.messages import message_of
 from sf_bsread_writer.testing.streams import StreamInMemory
 from sf_bsread_writer.zmtp.extension import StartPoint
@@ -48,6 +48,22 @@ class Scene:
         report = self.service.report()
         assert report is not None
         return report
+
+    async def stop_now(self, *late: int) -> None:
+        """Asks for it; the buffer answers, behind the ``late`` pulses that had arrived before it was asked."""
+        asking = await self.asked_to_stop_now()
+        if late:
+            self.give(*late)
+        self.stream.give(CaughtUp(now_ns=self.stream.now_ns))
+        await asking
+
+    async def asked_to_stop_now(self) -> asyncio.Task[None]:
+        """The request, which has come as far as it can before the buffer answers."""
+        marks = self.stream.marks
+        asking = asyncio.create_task(self.service.stop(None))
+        while self.stream.marks == marks:
+            await self.settled()
+        return asking
 
     async def settled(self) -> None:
         """Lets what was asked for happen, the HDF5 thread's part included."""
@@ -123,10 +139,7 @@ def test_start_now_takes_what_the_stream_delivers_from_then_on(play: Play) -> No
     async def steps(scene: Scene) -> None:
         await scene.service.start(None)
         scene.give(7, 8)
-        await scene.service.stop(None)
-        assert scene.stream.marks == 1
-        scene.give(9)  # had arrived before the mark
-        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+        await scene.stop_now(9)
 
     scene, code = play(steps)
 
@@ -134,6 +147,32 @@ def test_start_now_takes_what_the_stream_delivers_from_then_on(play: Play) -> No
     assert scene.in_file() == [7, 8, 9]
     assert scene.stream.opened == [StartPoint("now")]
     assert (scene.report.start_timestamp_ns, scene.report.stop_timestamp_ns) == (1000, 1000)
+
+
+def test_stop_now_is_answered_once_the_buffer_has_said_when_that_is(play: Play) -> None:
+    """Or what a client sends when it has the answer would belong to the acquisition."""
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7)
+        asking = await scene.asked_to_stop_now()
+        await scene.settled()
+        assert not asking.done()
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+        await asking
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_stop_now_is_answered_though_the_buffer_is_far_behind_in_sending(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(7)
+        await scene.service.stop(None)
+        assert scene.service.status == "writing"
+        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+
+    assert play(steps)[1] is ExitCode.COMPLETE
 
 
 def test_on_a_plain_source_stop_now_ends_with_the_first_later_message(play: Play) -> None:
@@ -196,13 +235,13 @@ def test_a_changed_stop_moves_the_end(play: Play) -> None:
 def test_stop_by_pulse_after_stop_now_wins_and_the_reverse(play: Play) -> None:
     async def steps(scene: Scene) -> None:
         await scene.service.start(None)
-        await scene.service.stop(None)
+        asking = await scene.asked_to_stop_now()
         await scene.service.stop(3)
         scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))  # the answer to the stop that counts no more
         scene.give(1, 2)
         assert scene.service.status == "writing"
-        await scene.service.stop(None)
-        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+        await scene.stop_now()
+        await asking
 
     scene, _ = play(steps)
 
@@ -372,8 +411,7 @@ def test_a_persistent_writer_waits_for_the_next_acquisition(play: Play) -> None:
         assert scene.in_file(other) == [1, 2]
         await scene.service.start(None)
         scene.give(3)
-        await scene.service.stop(None)
-        scene.stream.give(CaughtUp(now_ns=scene.stream.now_ns))
+        await scene.stop_now()
         await scene.service._until_closed()
         await scene.service.finish()
 
