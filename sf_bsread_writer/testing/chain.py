@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import h5py
+import msgspec
 import zmq
 
+from sf_bsread_writer.acquire.report import Report, describe
+from sf_bsread_writer.acquire.service import OUTCOME_EXIT_CODES
+from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.message.encode import Value
+from sf_bsread_writer.testing.beam import beam_message
 from sf_bsread_writer.testing.messages import message_of
-from sf_bsread_writer.testing.programs import Program, running, wait_until
+from sf_bsread_writer.testing.programs import DEADLINE_S, Program, running, wait_until
 from sf_bsread_writer.zmtp.address import Address, parse_address
 from sf_bsread_writer.zmtp.extension import Holdings, StartPoint, client_properties
 from sf_bsread_writer.zmtp.handshake import SocketType
@@ -106,12 +113,31 @@ def buffer_of(source: str, *arguments: object) -> Iterator[Buffer]:
         yield Buffer(program, f"tcp://127.0.0.1:{port}")
 
 
-class Writer:
-    """A running writer and its REST face; every answer is checked to be HTTP 200."""
+class Feed:
+    """A source and the buffer of it, which a test, or one test after the other, sends the next pulses of `beam` through."""
 
-    def __init__(self, program: Program, url: str) -> None:
+    def __init__(self, source: ZmqSource, buffer: Buffer) -> None:
+        self.source = source
+        self.buffer = buffer
+        self.next_pulse_id = 1
+
+    def send(self, count: int) -> range:
+        """Sends the next so many pulses; returns their ids once the buffer holds them all."""
+        sent = range(self.next_pulse_id, self.next_pulse_id + count)
+        for pulse_id in sent:
+            self.source.send_frames(beam_message(pulse_id))
+        self.next_pulse_id = sent.stop
+        self.buffer.wait_until_it_holds(newest=sent[-1])
+        return sent
+
+
+class Writer:
+    """A running writer and its REST face; every answer is checked to be HTTP 200. ``path`` is its output file."""
+
+    def __init__(self, program: Program, url: str, path: Path) -> None:
         self.program = program
         self.url = url
+        self.path = path
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         """The decoded JSON of the answer, None for an empty one; raises for other codes than 200."""
@@ -119,8 +145,11 @@ class Writer:
         request = urllib.request.Request(self.url + path, data=data, method=method)
         if data is not None:
             request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=15) as answer:
-            text = answer.read()
+        try:
+            with urllib.request.urlopen(request, timeout=15) as answer:
+                text = answer.read()
+        except (urllib.error.URLError, ConnectionError) as error:
+            raise AssertionError(f"{method} {path} got {error} from a writer that says:\n{self.program.output}") from error
         return json.loads(text) if text else None
 
     def put(self, path: str, body: object = None) -> None:
@@ -131,6 +160,14 @@ class Writer:
     def get(self, path: str) -> Any:
         """The decoded answer."""
         return self.request("GET", path)
+
+    def error_of(self, method: str, path: str, body: object = None) -> str:
+        """What the writer says is wrong with this request; it must refuse it."""
+        answer = self.request(method, path, body)
+        assert answer is not None, f"{method} {path} was taken"
+        assert answer["state"] == "error", answer
+        text: str = answer["status"]
+        return text
 
     @property
     def status(self) -> str:
@@ -144,11 +181,33 @@ class Writer:
             lambda: self.get("/statistics")["statistics"].items() >= values.items(), f"{values} in {self.get('/statistics')}"
         )
 
+    def wait_until_waiting(self) -> None:
+        """Returns when the file of this acquisition is closed, and the writer stays for another."""
+        wait_until(lambda: self.status == "waiting", "the writer waits for its next start")
+
+    def ended(self, code: ExitCode = ExitCode.COMPLETE, *, within_s: float = DEADLINE_S) -> Report:
+        """Waits for the process to end with this code; returns the file's report, which must be the one in the log."""
+        actual = self.program.wait_for_exit(timeout_s=within_s)
+        assert actual == code, f"{actual!r} instead of {code!r}:\n{self.program.output}"
+        report = report_in(self.path)
+        assert OUTCOME_EXIT_CODES[report.outcome] == code
+        assert not self.path.with_name(f"{self.path.name}.partial").exists()
+        level = "INFO" if report.outcome == "complete" else "WARNING"
+        assert self.program.lines[-len(describe(report)) :] == [f"[{level}] {line}" for line in describe(report)]
+        return report
+
+
+def report_in(path: Path) -> Report:
+    """The report that a file holds."""
+    with h5py.File(path) as file:
+        return msgspec.json.decode(file["report"][()], type=Report)
+
 
 @contextmanager
-def writer_of(stream: str, output_file: Path | str, *arguments: object) -> Iterator[Writer]:
-    """A writer on this stream with a free REST port, connected."""
+def writer_of(stream: str, output_file: Path | str, *arguments: object, connected: bool = True) -> Iterator[Writer]:
+    """A writer on this stream with a free REST port; unless told otherwise, this waits until it is connected."""
     with running("writer", stream, output_file, -1, 0, *arguments) as program:
         url = program.wait_for_line(r"REST on (http://\S+)")[1]
-        program.wait_for_line(r"Connected to the")
-        yield Writer(program, url)
+        if connected:
+            program.wait_for_line(r"Connected to the")
+        yield Writer(program, url, Path(output_file))

@@ -1,44 +1,56 @@
 """The main job with the real programs: source → buffer → writer, driven by REST → file."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import pytest
 
-from sf_bsread_writer.testing.chain import Buffer, ZmqSource, buffer_of, writer_of
+from sf_bsread_writer.testing.beam import assert_holds, beam_message
+from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, writer_of
 
 pytestmark = pytest.mark.system
 
+BEFORE, AFTER = 50, 50
+"""Pulses that the buffer has when the writer is asked, and pulses that come later."""
 
-@pytest.fixture
-def source() -> Iterator[ZmqSource]:
-    with ZmqSource() as source:
-        yield source
+PROMPTLY_S = 5.0
+"""Generous to a busy machine, and far less than any timeout after which a writer would end without having to."""
 
-
-@pytest.fixture
-def buffer(source: ZmqSource) -> Iterator[Buffer]:
-    with buffer_of(source.address, "-b", 1000) as buffer:
-        yield buffer
-
-
-def pulses(path: Path) -> list[int]:
-    """Pulse ids of the file, checked against the values of the default channel."""
-    with h5py.File(path) as file:
-        ids: list[int] = file["stream/pulse_id"][:].tolist()
-        assert ids == file["data/A/data"][:, 0].tolist() == file["data/A/pulse_id"][:].tolist()
-        assert file["data/A/is_data_present"][:].tolist() == [1] * len(ids)
-    return ids
+RANGES = {
+    "in the past": (10, 40),
+    "in the future": (60, 90),
+    "on both sides of now": (20, 80),
+    "up to the newest pulse": (30, 49),
+    "from the next pulse": (50, 70),
+    "one pulse in the past": (33, 33),
+    "the stream's last pulse": (99, 99),
+    "all there is": (0, 99),
+}
 
 
-def test_a_range_wholly_in_the_past(source: ZmqSource, buffer: Buffer, tmp_path: Path) -> None:
-    source.send_range(1, 100)
-    buffer.wait_until_it_holds(newest=100)
-    path = tmp_path / "new" / "run.h5"
-    with writer_of(buffer.address, path) as writer:
-        writer.put("/start_pulse_id/20")
-        writer.put("/stop_pulse_id/80")
-        assert writer.program.wait_for_exit() == 0
-    assert pulses(path) == list(range(20, 81))
-    assert [entry.name for entry in path.parent.iterdir()] == ["run.h5"]
+@pytest.mark.parametrize(("start", "stop"), RANGES.values(), ids=RANGES)
+def test_exactly_the_pulses_asked_for_are_written_wherever_now_is(feed: Feed, writer: Writer, start: int, stop: int) -> None:
+    past = feed.send(BEFORE)
+    first, last = past[0] + start, past[0] + stop
+    writer.put(f"/start_pulse_id/{first}")
+    writer.put(f"/stop_pulse_id/{last}")
+    if stop >= BEFORE:
+        feed.send(AFTER)
+    # With "all there is" no message comes after the last one asked for: the writer must not wait for any.
+    report = writer.ended(within_s=PROMPTLY_S)
+    assert_holds(writer.path, range(first, last + 1))
+    assert (report.outcome, report.rows, report.missing, report.evicted_before_start) == ("complete", stop - start + 1, (), 0)
+    assert [entry.name for entry in writer.path.parent.iterdir()] == ["run.h5"]
+
+
+def test_a_range_may_be_asked_for_before_buffer_source_and_first_message_are_there(tmp_path: Path, free_port: int) -> None:
+    path = tmp_path / "new" / "folders" / "run.h5"
+    with writer_of(f"tcp://127.0.0.1:{free_port}", path, connected=False) as writer:
+        writer.put("/start_pulse_id/3")
+        writer.put("/stop_pulse_id/7")
+        with ZmqSource() as source, buffer_of(source.address, "-o", free_port):
+            writer.program.wait_for_line("Connected to the buffer")
+            assert writer.status == "writing"
+            for pulse_id in range(1, 11):
+                source.send_frames(beam_message(pulse_id))
+            writer.ended(within_s=PROMPTLY_S)
+    assert_holds(path, range(3, 8))
