@@ -205,6 +205,7 @@ class _Reception:
         self._pause()
 
     def _begin(self) -> None:
+        self.received_bytes += len(self._connection.leftover)
         self._handle(self._inlet.feed(self._connection.leftover))
         self._listen()
 

@@ -100,8 +100,8 @@ class Source(AbstractContextManager["Source"]):
         self._socket: socket.socket | None = None
         self.handshake = Handshake(answer=lambda ready: (serving_role(ready), {}))
 
-    def accept(self) -> Self:
-        """Waits for the next connection and shakes hands; hangs up the one before."""
+    def accept(self, *, together_with: bytes = b"") -> Self:
+        """Waits for the next connection and shakes hands, with these bytes in the same piece; hangs up the one before."""
         self.hang_up()
         self._socket, _ = self._server.accept()
         self._socket.settimeout(_TIMEOUT_S)
@@ -109,7 +109,8 @@ class Source(AbstractContextManager["Source"]):
         self.handshake = Handshake(answer=lambda ready: (serving_role(ready), {}))
         self._socket.sendall(self.handshake.start())
         while self.handshake.ready is None:
-            self._socket.sendall(self.handshake.feed(self._socket.recv(_RECEIVE_BYTES)))
+            answer = self.handshake.feed(self._socket.recv(_RECEIVE_BYTES))
+            self._socket.sendall(answer + together_with if self.handshake.ready else answer)
         return self
 
     def send(self, data: bytes) -> None:

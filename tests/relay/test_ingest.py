@@ -51,6 +51,17 @@ def test_a_message_that_a_lost_connection_cut_off_is_dropped_and_counted(
     )
 
 
+def test_bytes_that_come_together_with_the_handshake_are_taken_and_counted(source: Source) -> None:
+    sent = [text(i) for i in range(5)]
+    data = b"".join(encode_message(frames) for frames in sent)
+    with relaying(config(source)) as relay, Reader(relay.address) as reader:
+        source.accept(together_with=data[:-7])
+        assert [reader.next() for _ in sent[:-1]] == sent[:-1]
+        relay.wait_until(lambda now: now.source.received_bytes == len(data) - 7, "all bytes")
+        source.send(data[-7:])
+        assert reader.next() == sent[-1]
+
+
 def test_a_connection_that_ends_between_messages_cuts_nothing_off(source: Source) -> None:
     with relaying(config(source)) as relay:
         source.accept()
