@@ -40,6 +40,7 @@ class ZmqSource:
         self._socket.setsockopt(zmq.LINGER, 0)
         if socket_type == zmq.XPUB:
             self._socket.setsockopt(zmq.RCVTIMEO, _SEND_TIMEOUT_MS)
+            self._socket.setsockopt(zmq.XPUB_VERBOSE, True)  # or it would not tell of the second subscriber
         self.port = port or self._socket.bind_to_random_port("tcp://127.0.0.1")
         if port:
             self._socket.bind(f"tcp://127.0.0.1:{port}")
