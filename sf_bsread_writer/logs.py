@@ -26,8 +26,11 @@ class Complaints:
         self._interval_s = interval_s
         self._logged: dict[str, tuple[float, int]] = {}
 
-    def add(self, kind: str, text: str, *, now_s: float, times: int = 1) -> None:
-        """Counts ``times`` complaints of this kind and logs ``text`` if it is due; ``now_s`` is a monotonic clock."""
+    def add(self, kind: str, text: str, *, now_s: float, times: int = 1) -> bool:
+        """Counts ``times`` complaints of this kind and logs ``text`` if it is due; ``now_s`` is a monotonic clock.
+
+        Returns whether it was logged.
+        """
         self.counts[kind] += times
         count = self.counts[kind]
         last = self._logged.get(kind)
@@ -36,5 +39,6 @@ class Complaints:
         elif now_s - last[0] >= self._interval_s:
             self._logger.warning("%s (%d more since the last such line, %d in all)", text, count - last[1], count)
         else:
-            return
+            return False
         self._logged[kind] = (now_s, count)
+        return True

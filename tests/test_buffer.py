@@ -28,7 +28,7 @@ def source() -> Iterator[Source]:
 def test_it_relays_until_a_signal_and_sums_up(source: Source) -> None:
     with running("buffer", "-o", 0, "-b", 50, "--memory_limit", "1G", source.address) as buffer:
         start = buffer.wait_for_line(
-            rf"^\[INFO\] buffer of {source.address} serves port (\d+) on all interfaces; "
+            rf"^\[INFO\] Buffer of {source.address} serves port (\d+) on all interfaces; "
             r"it keeps the last 50 messages, in at most 1024 MiB$"
         )
         source.accept()
@@ -39,7 +39,7 @@ def test_it_relays_until_a_signal_and_sums_up(source: Source) -> None:
             assert first in sent[:11]
             assert [reader.next() for _ in sent[sent.index(first) + 1 :]] == sent[sent.index(first) + 1 :]
             assert buffer.end(signal.SIGTERM) == ExitCode.COMPLETE
-        assert re.search(r"^\[INFO\] buffer ends: 60 messages, ", buffer.output, re.MULTILINE)
+        assert re.search(r"^\[INFO\] Buffer ends: 60 messages, ", buffer.output, re.MULTILINE)
         assert "Traceback" not in buffer.output
 
 
@@ -55,7 +55,7 @@ def test_debug_tells_each_pulse(source: Source) -> None:
     with running("buffer", "-o", 0, "--log_level", "DEBUG", "--analyzer", source.address) as buffer:
         source.accept()
         source.send(encode_message(message_of(4711, {"A": 1.0})))
-        buffer.wait_for_line(r"^\[DEBUG\] pulse 4711 arrived")
+        buffer.wait_for_line(r"^\[DEBUG\] Pulse 4711 arrived")
 
 
 def test_a_port_in_use_ends_it_at_once(source: Source) -> None:

@@ -33,6 +33,10 @@ _GATHER_BYTES = 1 << 16
 """Frame header bytes compared at once; more would push each other out of the processor's cache."""
 
 _MAX_BATCH = 256
+_IN_BAND = {
+    "stop": "in-band command 'stop', the source ends",
+    "reconnect": "in-band command 'reconnect', the source goes on at {!r:.200}; that is not followed",
+}
 _BRACE = ord("{")
 
 
@@ -341,7 +345,7 @@ def _why_dropped(frame: memoryview, n_frames: int, error: MessageError) -> tuple
         return "empty main header", f"message of {n_frames} frames begins with an empty one"
     command = classify_single_frame(frame) if n_frames == 1 else None
     if command is not None:
-        return command.kind, f"source sent {command.kind} {command.address}".rstrip()
+        return command.kind, _IN_BAND[command.kind].format(command.address)
     if isinstance(error, UnknownHtypeError):
         return "unknown htype", str(error)
     return "bad main header", str(error)

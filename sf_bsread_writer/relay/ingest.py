@@ -73,6 +73,7 @@ class Ingest:
         self._analyzer = Analyzer() if config.analyzer else None
         self._dropped: Counter[str] = Counter()
         self._connections = 0
+        self._has_complained = False  # of the connection, since it was told that there is one
         self._received_bytes = 0
         self._unfinished = 0
         self._reception: _Reception | None = None
@@ -108,11 +109,12 @@ class Ingest:
         return client_properties(name="sf_bsread_buffer", start=start)
 
     def _unreachable(self, text: str) -> None:
-        self._complain("unreachable", f"{text}; trying again until it answers")
+        self._has_complained |= self._complain("unreachable", f"Cannot connect: {text}; trying again until it answers")
 
     async def _receive(self, connection: Connection) -> None:
         self._connections += 1
-        logger.info("connected to %s, a %s source", self._address, connection.socket_type.partner)
+        if self._has_complained or self._connections == 1:  # else the log of a source that comes and goes would be full of it
+            logger.info("Connected to the source at %s (%s)", self._address, connection.ready.socket_type)
         self._reception = _Reception(connection, self._inlet, self._take)
         try:
             reason = await self._reception.ended()
@@ -123,7 +125,8 @@ class Ingest:
             unfinished_bytes = self._inlet.reset()
         cut_off = f"; {unfinished_bytes} bytes of an unfinished message are dropped" if unfinished_bytes else ""
         self._unfinished += bool(unfinished_bytes)
-        self._complain("lost", f"the connection to {self._address} is lost: {reason}{cut_off}; connecting again")
+        text = f"Connection to the source at {self._address} lost: {reason}{cut_off}; connecting again"
+        self._has_complained = self._complain("lost", text)
 
     def _take(self, events: list[Event]) -> None:
         arrival_ns = self._clock_ns()
@@ -134,7 +137,7 @@ class Ingest:
                     self._look(run)
                 case Dropped(kind=kind, text=text):
                     self._dropped[kind] += 1
-                    self._complain(kind, f"message dropped, {kind}: {text}")
+                    self._complain(kind, f"Dropped a message from {self._address} ({kind}): {text}")
                 case CommandFrame():
                     pass  # the reception has dealt with it
         self._arrived()
@@ -142,14 +145,15 @@ class Ingest:
     def _look(self, run: Run) -> None:
         if logger.isEnabledFor(logging.DEBUG):
             for pulse_id, size in zip(run.pulse_ids.tolist(), (run.ends - run.starts).tolist(), strict=True):
-                logger.debug("pulse %d arrived, %d bytes", pulse_id, size)
+                logger.debug("Pulse %d arrived, %d bytes", pulse_id, size)
         if self._analyzer is None:
             return
         for anomaly in self._analyzer.look(run):
-            self._complain(anomaly.kind if anomaly.kind != "missing value" else anomaly.text, anomaly.text, anomaly.count)
+            kind = anomaly.kind if anomaly.kind != "missing value" else anomaly.text
+            self._complain(kind, f"Analyzer: {anomaly.text}", anomaly.count)
 
-    def _complain(self, kind: str, text: str, times: int = 1) -> None:
-        self._complaints.add(kind, text, now_s=time.monotonic(), times=times)
+    def _complain(self, kind: str, text: str, times: int = 1) -> bool:
+        return self._complaints.add(kind, text, now_s=time.monotonic(), times=times)
 
 
 class _Reception:

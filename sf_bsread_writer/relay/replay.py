@@ -175,7 +175,7 @@ class Client:
         except OSError as error:
             self.close(f"its connection broke: {error.strerror or error}")
         except Exception:
-            logger.exception("client %s: an error of this program", self.name)
+            logger.exception("Client %s: an error of this program", self.name)
             self.close("an error of this program")
 
     # Sending
@@ -246,7 +246,7 @@ class Client:
             self._words += encode_extension(Lost(messages=lost, first_sequence=first))
         self._complain(
             "overtaken",
-            f"client {self.name} reads too slowly and was overtaken: it lost {lost} messages and goes on at the oldest one kept; "
+            f"Client {self.name} reads too slowly and was overtaken: it lost {lost} messages and goes on at the oldest one kept; "
             "a longer --buffer_length or a higher --memory_limit bridges longer pauses",
             times=lost,
         )
@@ -323,7 +323,7 @@ class Client:
                 answer = encode_extension(Marked(token=token, now_ns=self._clock_ns()))
                 self._marks.append(_Mark(self._ring.next, answer))
             case _:
-                logger.debug("client %s sent a command %s, which is passed over", self.name, name)
+                logger.debug("Client %s sent a command %s, which is passed over", self.name, name)
 
     def _restart(self, request: StartRequest) -> None:
         """Moves the cursor; of the slice under way only the message that has begun is finished."""

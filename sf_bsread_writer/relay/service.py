@@ -56,7 +56,7 @@ class Relay:
             answer=self._answer,
             on_connection=self._welcome,
             max_clients=config.max_clients,
-            on_trouble=lambda text: self._complaints.add("refused", f"client refused: {text}", now_s=time.monotonic()),
+            on_trouble=lambda text: self._complaints.add("refused", f"Client refused: {text}", now_s=time.monotonic()),
         )
         self._clients: dict[Client, None] = {}
         self._lost_by_gone_clients = 0
@@ -73,7 +73,7 @@ class Relay:
         await self._listener.start()
         config = self._config
         logger.info(
-            "buffer of %s serves port %d on %s; it keeps the last %d messages, in at most %d MiB",
+            "Buffer of %s serves port %d on %s; it keeps the last %d messages, in at most %d MiB",
             config.source,
             self.port,
             "all interfaces" if config.bind == ALL_INTERFACES else config.bind,
@@ -143,7 +143,8 @@ class Relay:
         wishes = ClientWishes.from_ready(connection.ready)
         client = Client(connection, wishes, self._ring, clock=self._clock, receive_now=self._ingest.receive_now, gone=self._gone)
         self._clients[client] = None
-        logger.info("client %s connected from %s (%s)", client.name, connection.peer_address, connection.ready.socket_type)
+        origin = "" if client.name == connection.peer_address else f" from {connection.peer_address}"
+        logger.info("Client %s connected%s (%s)", client.name, origin, connection.ready.socket_type)
         client.start()
 
     def _gone(self, client: Client, reason: str) -> None:
@@ -151,7 +152,7 @@ class Relay:
         statistics = client.statistics()
         self._lost_by_gone_clients += statistics.lost_messages
         logger.info(
-            "client %s left, %s: %d messages, %d bytes sent, %d lost",
+            "Client %s left, %s: %d messages, %d bytes sent, %d lost",
             client.name,
             reason,
             statistics.sent_messages,
@@ -163,7 +164,7 @@ class Relay:
 def _log_summary(statistics: RelayStatistics) -> None:
     source = statistics.source
     logger.info(
-        "buffer ends: %d messages, %d bytes received over %d connections; dropped: %s; cut off: %d; "
+        "Buffer ends: %d messages, %d bytes received over %d connections; dropped: %s; cut off: %d; "
         "%d clients served, %d messages lost by slow ones",
         statistics.ring.received_messages,
         source.received_bytes,
@@ -176,7 +177,7 @@ def _log_summary(statistics: RelayStatistics) -> None:
     if statistics.ring.evicted_by_memory:
         logger.info("%d messages went earlier than --buffer_length says, for want of memory", statistics.ring.evicted_by_memory)
     if source.anomalies:
-        logger.info("anomalies: %s", _counts(source.anomalies))
+        logger.info("Anomalies: %s", _counts(source.anomalies))
 
 
 def _counts(counts: Mapping[str, int]) -> str:

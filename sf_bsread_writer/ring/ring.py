@@ -109,7 +109,7 @@ class Ring:
         lost = max(0, self._held[0].stop - self.oldest)
         if lost and not self._evicted_by_memory:
             logger.warning(
-                "the memory limit of %d MiB is reached with %d messages, before the %d of --buffer_length: older ones go; "
+                "The memory limit of %d MiB is reached with %d messages, before the %d of --buffer_length: older ones go; "
                 "give a higher --memory_limit to keep more",
                 self.pool.limit_bytes >> 20,
                 self.next - self.oldest,

@@ -301,7 +301,7 @@ def test_what_was_lost_is_logged_with_the_name_of_the_client(source: Source, cap
             got = messages_in(everything(reader))
             lost = relay.statistics().lost_messages
             assert len(got) + lost == 300
-    assert f"client sleeper reads too slowly and was overtaken: it lost {lost} messages" in caplog.text
+    assert f"Client sleeper reads too slowly and was overtaken: it lost {lost} messages" in caplog.text
 
 
 # What clients say

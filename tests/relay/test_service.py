@@ -317,7 +317,7 @@ def test_a_client_that_goes_in_the_middle_of_a_message_is_forgotten(
         gone.close()
         relay.wait_until(clients_are(0), "the client has gone")
         assert receive(sockets.reader(relay), 2) == sent
-    assert re.search(r"client tcp://127\.0\.0\.1:\d+ left, ", caplog.text)
+    assert re.search(r"Client tcp://127\.0\.0\.1:\d+ left, ", caplog.text)
 
 
 # The source
@@ -384,7 +384,7 @@ def test_damaged_messages_are_dropped_and_counted_and_in_band_commands_passed_ov
             "unknown htype": 1,
             "no data header": 1,
         }
-    assert "message dropped, reconnect: source sent reconnect tcp://elsewhere:1" in caplog.text
+    assert "(reconnect): in-band command 'reconnect', the source goes on at 'tcp://elsewhere:1'" in caplog.text
     assert len(caplog.records) == 6  # each kind once
 
 
@@ -397,8 +397,8 @@ def test_an_unreachable_source_is_complained_of_once(sockets: Zmq, free_port: in
         sent = send(late, [1])
         assert receive(reader, 1) == sent
     assert [record.message for record in caplog.records if "refused the connection" in record.message] == [
-        f"tcp://127.0.0.1:{free_port} refused the connection: nothing listens there; start the source or check host and port; "
-        "trying again until it answers"
+        f"Cannot connect: tcp://127.0.0.1:{free_port} refused the connection: nothing listens there; "
+        "start the source or check host and port; trying again until it answers"
     ]
 
 
@@ -424,11 +424,11 @@ def test_the_analyzer_logs_each_anomaly_once_and_counts_them(
         send(source, [1, 2, 2, 7, 8, 8, 20])
         relay.wait_for_messages(7)
         assert relay.statistics().source.anomalies == {"duplicate pulse id": 2, "skipped pulse id": 4 + 11}
-    assert [text for text in caplog.messages if text.startswith("pulse")] == [
-        "pulse 2 came twice",
-        "pulse 7 came after 2: 4 pulses in between were skipped",
+    assert [text for text in caplog.messages if text.startswith("Analyzer")] == [
+        "Analyzer: pulse 2 came twice",
+        "Analyzer: pulse 7 came after 2: 4 pulses in between were skipped",
     ]
-    assert "anomalies: 2 × duplicate pulse id, 15 × skipped pulse id" in caplog.messages
+    assert "Anomalies: 2 × duplicate pulse id, 15 × skipped pulse id" in caplog.messages
 
 
 def test_without_the_analyzer_nothing_is_said_of_anomalies(
@@ -448,9 +448,9 @@ def test_each_message_is_told_with_its_pulse_id_at_debug_level_only(
     with relaying(config(source)) as relay:
         size = sum(len(frame) + 2 for frame in send(source, [41, 42])[0])
         relay.wait_for_messages(2)
-    told = [record for record in caplog.records if record.message.startswith("pulse 4")]
+    told = [record for record in caplog.records if record.message.startswith("Pulse 4")]
     assert [record.levelname for record in told] == ["DEBUG", "DEBUG"]
-    assert told[1].message == f"pulse 42 arrived, {size + 7} bytes"  # the data header's frame has a long length
+    assert told[1].message == f"Pulse 42 arrived, {size + 7} bytes"  # the data header's frame has a long length
 
 
 def test_start_and_end_are_told_in_one_line_each(sockets: Zmq, source: Socket, caplog: pytest.LogCaptureFixture) -> None:
@@ -461,11 +461,11 @@ def test_start_and_end_are_told_in_one_line_each(sockets: Zmq, source: Socket, c
         size = relay.statistics().source.received_bytes
         port = relay.address.port
     assert caplog.messages[0] == (
-        f"buffer of {address_of(source)} serves port {port} on 127.0.0.1; it keeps the last 77 messages, in at most 64 MiB"
+        f"Buffer of {address_of(source)} serves port {port} on 127.0.0.1; it keeps the last 77 messages, in at most 64 MiB"
     )
-    assert caplog.messages[1] == f"connected to {address_of(source)}, a PUSH source"
+    assert caplog.messages[1] == f"Connected to the source at {address_of(source)} (PUSH)"
     assert (
-        f"buffer ends: 5 messages, {size} bytes received over 1 connections; dropped: none; cut off: 0; "
+        f"Buffer ends: 5 messages, {size} bytes received over 1 connections; dropped: none; cut off: 0; "
         "1 clients served, 0 messages lost by slow ones"
     ) in caplog.messages
 
@@ -478,7 +478,7 @@ def test_a_client_that_is_no_reader_is_refused(sockets: Zmq, source: Socket, cap
         sockets.reader(relay, zmq.REQ)
         relay.wait_until(lambda now: now.listener.refused + now.listener.failed_handshakes > 0, "the refusal")
         assert relay.statistics().clients == []
-    assert re.search(r"client refused: tcp://127\.0\.0\.1:\d+\b.* REQ socket", caplog.text)
+    assert re.search(r"Client refused: tcp://127\.0\.0\.1:\d+\b.* REQ socket", caplog.text)
 
 
 def test_an_unusable_start_is_refused_with_the_reason(sockets: Zmq, source: Socket, caplog: pytest.LogCaptureFixture) -> None:
