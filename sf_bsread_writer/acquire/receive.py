@@ -133,11 +133,14 @@ class ZmtpStream:
         self._name = name
         self._inlet = Inlet(pool)
         self._complaints = Complaints(logger)
-        self._connector = Connector(address, mode=mode, properties=self._properties, on_trouble=self._complain)
+        self._connector = Connector(address, mode=mode, properties=self._properties, on_trouble=self._unreachable)
         self._connection: Connection | None = None
         self._is_buffer = False
         self._broken: asyncio.Event = asyncio.Event()
+        self._reason = ""
         self._failure: Exception | None = None
+        self._was_connected = False
+        self._has_complained = False  # of the connection, since it was told that there is one
         self._reading = False
         self._start: StartPoint | None = None
         self._generation = 0
@@ -180,7 +183,8 @@ class ZmtpStream:
         try:
             return await asyncio.wait_for(self._answer, ANSWER_TIMEOUT_S)
         except (TimeoutError, PeerError) as error:
-            logger.warning("%s did not answer to a start in time (%s); 'now' is taken from the local clock", self._address, error)
+            why = str(error) or f"no answer within {ANSWER_TIMEOUT_S:g} s"
+            logger.warning("Start not confirmed by the buffer (%s): what is 'now' is taken from the local clock", why)
             return Opened(now_ns=now_ns)
         finally:
             self._answer = None
@@ -211,20 +215,26 @@ class ZmtpStream:
         self._broken.clear()
         self._inlet.reset()
         self._announced = self._announced[:0]
-        holdings = Holdings.from_ready(connection.ready)
-        self._is_buffer = holdings is not None
-        if holdings is not None:
-            logger.info("Connected to the buffer at %s, which holds %s", self._address, holdings)
-        else:
-            logger.info("Connected to the source at %s (%s)", self._address, connection.ready.socket_type)
-        if self._is_buffer and self._start is not None:
-            self._request(self._where_to_go_on())
-        self._deliver(Connected())
         try:
+            self._recognise(connection)
+            if self._is_buffer and self._start is not None:
+                self._request(self._where_to_go_on())
+            self._deliver(Connected())
             self._handle(self._inlet.feed(connection.leftover))
         except (PeerError, MemoryError) as error:
             self._break(str(error))
         self.resume()
+
+    def _recognise(self, connection: Connection) -> None:
+        holdings = Holdings.from_ready(connection.ready)
+        self._is_buffer = holdings is not None
+        if not self._has_complained and self._was_connected:
+            return  # else the log of a source that comes and goes would be full of it
+        self._was_connected = True
+        if holdings is not None:
+            logger.info("Connected to the buffer at %s, which holds %s", self._address, holdings)
+        else:
+            logger.info("Connected to the source at %s (%s)", self._address, connection.ready.socket_type)
 
     def _where_to_go_on(self) -> StartPoint:
         assert self._start is not None
@@ -239,19 +249,24 @@ class ZmtpStream:
         self._connection = None
         lost_bytes = self._inlet.reset()
         connection.close()
-        if lost_bytes:
-            logger.warning("%s broke off in the middle of a message: %d bytes of it are dropped", self._address, lost_bytes)
+        if self._reason:
+            cut_off = f"; {lost_bytes} bytes of an unfinished message are dropped" if lost_bytes else ""
+            text = f"Connection to {self._address} lost: {self._reason}{cut_off}; connecting again"
+            self._has_complained = self._complaints.add("lost", text, now_s=time.monotonic())
+            self._reason = ""
+        if lost_bytes and not self._is_buffer:  # a buffer sends it again
             self._deliver(BadMessage(kind="broken off"))
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(PeerError(f"{self._address} closed the connection"))
         self._deliver(Disconnected())
 
     def _break(self, reason: str) -> None:
-        logger.warning("Connection to %s ended: %s; connecting again", self._address, reason)
+        self._reason = reason
         self._broken.set()
 
-    def _complain(self, text: str) -> None:
-        self._complaints.add("connect", text, now_s=time.monotonic())
+    def _unreachable(self, text: str) -> None:
+        text = f"Cannot connect: {text}; trying again until it answers"
+        self._has_complained |= self._complaints.add("unreachable", text, now_s=time.monotonic())
 
     def _on_readable(self) -> None:
         connection = self._connection
@@ -285,7 +300,7 @@ class ZmtpStream:
                 case CommandFrame(name=name, data=data):
                     self._on_command(name, data)
                 case Dropped(kind=kind, text=text):
-                    self._complaints.add(kind, f"Dropped a message from {self._address}: {text}", now_s=time.monotonic())
+                    self._complaints.add(kind, f"Dropped a message from {self._address} ({kind}): {text}", now_s=time.monotonic())
                     self._deliver(BadMessage(kind=kind))
 
     def _on_run(self, segment: Segment, run: Run) -> None:

@@ -56,7 +56,7 @@ class Relay:
             answer=self._answer,
             on_connection=self._welcome,
             max_clients=config.max_clients,
-            on_trouble=lambda text: self._complaints.add("refused", f"Client refused: {text}", now_s=time.monotonic()),
+            on_trouble=self._refused,
         )
         self._clients: dict[Client, None] = {}
         self._lost_by_gone_clients = 0
@@ -138,6 +138,9 @@ class Relay:
         return serving_role(ready), holdings_properties(
             oldest_pulse_id=held.oldest_pulse_id, newest_pulse_id=held.newest_pulse_id, messages=held.messages
         )
+
+    def _refused(self, text: str) -> None:
+        self._complaints.add("refused", f"Client refused: {text}", now_s=time.monotonic())
 
     def _welcome(self, connection: Connection) -> None:
         wishes = ClientWishes.from_ready(connection.ready)

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -93,12 +93,14 @@ class Reader(AbstractContextManager["Reader"]):
 class Source(AbstractContextManager["Source"]):
     """A PUSH source on a free port, one connection at a time: `accept`, then send any bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, properties: Mapping[str, bytes] | None = None) -> None:
+        """``properties`` are told to each client."""
+        self._properties = properties or {}
         self._server = socket.create_server(("127.0.0.1", 0))
         self._server.settimeout(_TIMEOUT_S)
         self.address = Address("127.0.0.1", self._server.getsockname()[1])
         self._socket: socket.socket | None = None
-        self.handshake = Handshake(answer=lambda ready: (serving_role(ready), {}))
+        self.handshake = Handshake(answer=lambda ready: (serving_role(ready), self._properties))
 
     def accept(self, *, together_with: bytes = b"") -> Self:
         """Waits for the next connection and shakes hands, with these bytes in the same piece; hangs up the one before."""
@@ -106,7 +108,7 @@ class Source(AbstractContextManager["Source"]):
         self._socket, _ = self._server.accept()
         self._socket.settimeout(_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.handshake = Handshake(answer=lambda ready: (serving_role(ready), {}))
+        self.handshake = Handshake(answer=lambda ready: (serving_role(ready), self._properties))
         self._socket.sendall(self.handshake.start())
         while self.handshake.ready is None:
             answer = self.handshake.feed(self._socket.recv(_RECEIVE_BYTES))

@@ -240,6 +240,12 @@ class Holdings:
     newest_pulse_id: int | None
     messages: int
 
+    def __str__(self) -> str:
+        """For a log, behind "which holds"."""
+        if self.oldest_pulse_id is None:
+            return f"{self.messages or 'no'} messages"
+        return f"{self.messages} messages, pulses {self.oldest_pulse_id}..{self.newest_pulse_id}"
+
     @classmethod
     def from_ready(cls, ready: Ready) -> Self | None:
         """Reads a source's properties; None: the source is no buffer of ours. Raises `PeerError` with the value that is wrong."""

@@ -1,26 +1,34 @@
 """The writer's stream on a real connection."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import pytest
 
-from sf_bsread_writer.acquire.receive import Pulses, StreamEvent, ZmtpStream
+from sf_bsread_writer.acquire.receive import BadMessage, Connected, Disconnected, Pulses, StreamEvent, ZmtpStream
 from sf_bsread_writer.ring.segment import SegmentPool
-from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.messages import message_of, stream_of
 from sf_bsread_writer.testing.wire import Source
+from sf_bsread_writer.zmtp.extension import holdings_properties
+
+MESSAGE = message_of(1, {"A": 1.0})
+BUFFER = holdings_properties(oldest_pulse_id=1, newest_pulse_id=1, messages=1)
 
 
-def receive(source: Source, deliver: Callable[[StreamEvent], None]) -> None:
-    """Runs a stream on the source, which sends one message."""
+def receive(source: Source, play: Callable[[], Coroutine[object, object, None]], deliver: Callable[[StreamEvent], None]) -> None:
+    """Runs a stream on the source while ``play`` does, and raises what it raises."""
 
     async def life() -> None:
         stream = ZmtpStream(source.address, mode="auto", name="test", pool=SegmentPool(1 << 20, 1 << 16))
         running = asyncio.create_task(stream.run(deliver))
-        await asyncio.to_thread(source.accept)
-        source.send_messages([message_of(1, {"A": 1.0})])
+        playing = asyncio.create_task(play())
         async with asyncio.timeout(10):
-            await running
+            await asyncio.wait((running, playing), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            await playing
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(life())
 
@@ -30,5 +38,41 @@ def test_an_error_in_taking_messages_ends_the_stream_instead_of_losing_them() ->
         if isinstance(event, Pulses):
             raise ZeroDivisionError(f"pulse {event.run.pulse_ids[0]}")
 
+    async def play() -> None:
+        await asyncio.to_thread(source.accept)
+        source.send_messages([MESSAGE])
+        await asyncio.Event().wait()
+
     with Source() as source, pytest.raises(ZeroDivisionError, match="pulse 1"):
-        receive(source, deliver)
+        receive(source, play, deliver)
+
+
+@pytest.mark.parametrize(("properties", "expected"), [({}, [BadMessage(kind="broken off")]), (BUFFER, [])])
+def test_a_message_cut_off_by_a_lost_connection_is_lost_unless_a_buffer_sends_it_again(
+    properties: dict[str, bytes], expected: list[StreamEvent], caplog: pytest.LogCaptureFixture
+) -> None:
+    events: list[StreamEvent] = []
+
+    async def play() -> None:
+        await asyncio.to_thread(source.accept)
+        source.send(stream_of([MESSAGE])[:-5])
+        await asyncio.to_thread(source.accept)
+
+    with Source(properties) as source:
+        receive(source, play, events.append)
+    assert events[: 2 + len(expected)] == [Connected(), *expected, Disconnected()]
+    size = len(stream_of([MESSAGE])) - 5
+    assert [record.message for record in caplog.records] == [
+        f"Connection to {source.address} lost: the other side closed it; {size} bytes of an unfinished message are dropped; "
+        "connecting again"
+    ]
+
+
+def test_a_buffer_that_tells_nonsense_is_left_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def play() -> None:
+        await asyncio.to_thread(source.accept)
+        await asyncio.to_thread(source.accept)
+
+    with Source(dict(BUFFER) | {"X-Messages": b"many"}) as source:
+        receive(source, play, lambda event: None)
+    assert f"Connection to {source.address} lost: property X-Messages = b'many'; expected a decimal number" in caplog.text
