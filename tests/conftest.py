@@ -1,5 +1,6 @@
 """What every test gets: fewer, reproducible hypothesis examples, and a check that nothing is left running."""
 
+import logging
 import os
 import socket
 import threading
@@ -47,6 +48,16 @@ def nothing_left_running() -> Iterator[None]:
         gc.collect()
         opened = _listening_sockets() - sockets
     assert not opened, f"{len(opened)} sockets left open"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A program's entry point called in a test sets the root logger up on that test's standard error, which is closed later."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
