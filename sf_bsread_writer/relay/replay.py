@@ -8,9 +8,11 @@ under way goes, the rest of that slice, at most a megabyte or one message, is co
 import asyncio
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.relay.outbox import Outbox, Views
+from sf_bsread_writer.relay.requests import Ping, Requests, Subscription
+from sf_bsread_writer.relay.subscriptions import Subscriptions
 from sf_bsread_writer.ring.cursor import Cursor, Select, Slice
 from sf_bsread_writer.ring.log import Rows
 from sf_bsread_writer.ring.ring import Ring
@@ -29,18 +33,10 @@ from sf_bsread_writer.zmtp.extension import (
     Started,
     StartPoint,
     StartRequest,
-    decode_extension,
     encode_extension,
     encode_run,
 )
-from sf_bsread_writer.zmtp.frames import (
-    LONG,
-    encode_pong,
-    parse_command,
-    parse_subscription_message,
-    read_frame_header,
-    subscription_change,
-)
+from sf_bsread_writer.zmtp.frames import encode_pong
 from sf_bsread_writer.zmtp.handshake import SocketType
 from sf_bsread_writer.zmtp.peer import Connection
 
@@ -50,10 +46,9 @@ SLICE_BYTES = 1 << 20
 TURN_BYTES = 4 << 20
 """What one client may be sent before others have their turn: more than is received in one, so that who is behind catches up."""
 
-_REQUEST_BYTES = 64 * 1024
+_RECEIVE_BYTES = 64 * 1024
 _MOST_WORDS_BYTES = 1 << 20
 _MOST_MARKS = 10_000
-_MOST_SUBSCRIPTIONS = 1000
 _MOST_EMPTY_SLICES = 16
 
 
@@ -108,8 +103,8 @@ class Client:
         self._complaints = Complaints(logger)
         self._announces = wishes.arrivals
         self._is_sub = connection.socket_type is SocketType.PUB
-        self._subscriptions: Counter[bytes] = Counter()
-        self._requests = bytearray(connection.leftover)
+        self._subscriptions = Subscriptions()
+        self._requests = Requests(is_sub=self._is_sub)
         self._outbox = Outbox()
         self._words = bytearray()  # for after the present slice
         self._marks: deque[_Mark] = deque()
@@ -125,7 +120,7 @@ class Client:
     def start(self) -> None:
         """Begins to send, and to listen to what the client asks for."""
         self._loop.add_reader(self._socket, self._guarded, self._read)
-        self._guarded(self._handle_requests)
+        self._guarded(partial(self._handle, self._connection.leftover))
         self.wake()
 
     def wake(self) -> None:
@@ -257,73 +252,42 @@ class Client:
 
     def _select(self) -> Select | None:
         """None: every message is wanted, as PULL always does and SUB mostly."""
-        if not self._is_sub or self._subscriptions[b""]:
-            return None
-        return self._subscribed
+        return self._subscribed if self._is_sub and not self._subscriptions.want_all else None
 
     def _subscribed(self, serial: int, rows: Rows) -> NDArray[np.bool_]:
-        """Which messages begin (with the content of their first frame) with a prefix that the client has subscribed to."""
-        view = self._ring.view(serial)
-        prefixes = tuple(self._subscriptions)
-        longest = max(map(len, prefixes), default=0)
-        wanted = [_first_bytes(view, start, longest).startswith(prefixes) for start in rows.starts.tolist()]
-        return np.array(wanted, bool)
+        return self._subscriptions.wanted(self._ring.view(serial), rows.starts)
 
     # What the client says
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(_REQUEST_BYTES)
+            data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return
         if not data:
             self.close("it closed the connection")
             return
-        self._requests += data
-        self._handle_requests()
+        self._handle(data)
         self.wake()
 
-    def _handle_requests(self) -> None:
-        data = self._requests
-        position = 0
-        while (header := read_frame_header(data, position, len(data), max_frame_bytes=_REQUEST_BYTES)) is not None:
-            if header.body_stop > len(data):
-                break
-            body = bytes(data[header.body_start : header.body_stop])
-            position = header.body_stop
-            if header.command:
-                self._handle_command(*parse_command(body))
-            else:
-                self._handle_message(body)
-        del data[:position]
+    def _handle(self, data: bytes) -> None:
+        for request in self._requests.feed(data):
+            match request:
+                case Ping(data=ping):
+                    self._words += encode_pong(ping)
+                case Subscription(subscribe=subscribe, prefix=prefix):
+                    self._subscribe(subscribe, prefix)
+                case StartRequest():
+                    self._receive_now()
+                    self._restart(request)
+                case MarkRequest(token=token):
+                    self._receive_now()
+                    answer = encode_extension(Marked(token=token, now_ns=self._clock_ns()))
+                    self._marks.append(_Mark(self._ring.next, answer))
+                case _:
+                    assert_never(request)
         if len(self._words) > _MOST_WORDS_BYTES or len(self._marks) > _MOST_MARKS:
             raise PeerError("asks for more answers than it reads")
-
-    def _handle_message(self, body: bytes) -> None:
-        change = parse_subscription_message(body) if self._is_sub else None
-        if change is None:
-            raise PeerError(f"sent a message of {len(body)} bytes, but only reads from here: connect senders to the source")
-        self._subscribe(*change)
-
-    def _handle_command(self, name: str, data: bytes) -> None:
-        if name == "PING":
-            self._words += encode_pong(data)
-            return
-        change = subscription_change(name, data)
-        if change is not None and self._is_sub:
-            self._subscribe(*change)
-            return
-        command = decode_extension(name, data)
-        match command:
-            case StartRequest():
-                self._receive_now()
-                self._restart(command)
-            case MarkRequest(token=token):
-                self._receive_now()
-                answer = encode_extension(Marked(token=token, now_ns=self._clock_ns()))
-                self._marks.append(_Mark(self._ring.next, answer))
-            case _:
-                logger.debug("Client %s sent a command %s, which is passed over", self.name, name)
 
     def _restart(self, request: StartRequest) -> None:
         """Moves the cursor; of the slice under way only the message that has begun is finished."""
@@ -359,15 +323,8 @@ class Client:
                 return ring.next
 
     def _subscribe(self, subscribe: bool, prefix: bytes) -> None:
-        """Counts as libzmq does: who subscribes twice cancels twice. Messages are sent from the first subscription on."""
-        if subscribe:
-            self._subscriptions[prefix] += 1
-        elif self._subscriptions[prefix] > 1:
-            self._subscriptions[prefix] -= 1
-        else:
-            self._subscriptions.pop(prefix, None)
-        if len(self._subscriptions) > _MOST_SUBSCRIPTIONS:
-            raise PeerError(f"has more than {_MOST_SUBSCRIPTIONS} subscriptions")
+        """Messages are sent from the first subscription on."""
+        self._subscriptions.change(subscribe, prefix)
         was_holding, self._holding = self._holding, not self._subscriptions
         if was_holding and not self._holding:
             self._outbox.keep(self._cursor.cut())
@@ -375,9 +332,3 @@ class Client:
 
     def _complain(self, kind: str, text: str, times: int) -> None:
         self._complaints.add(kind, text, now_s=time.monotonic(), times=times)
-
-
-def _first_bytes(view: memoryview, start: int, count: int) -> bytes:
-    """The beginning of the content of the frame at ``start``."""
-    body = start + (9 if view[start] & LONG else 2)
-    return bytes(view[body : body + count])
