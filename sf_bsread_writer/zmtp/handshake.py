@@ -67,6 +67,10 @@ class WrongRole(PeerError):  # noqa: N818 - named for what is wrong, as its call
         self.partner = partner
 
 
+class Refused(PeerError):  # noqa: N818 - named for what happened, as WrongRole
+    """The peer sent ERROR in place of READY. What it is remains unsaid, and its reason may be our socket type."""
+
+
 class TryLater(PeerError):  # noqa: N818 - named for what it says to the peer
     """Raised by an ``answer`` that refuses for the moment only; ``role`` is what it would have been for this peer.
 
@@ -273,7 +277,7 @@ def _parse_ready(body: bytes, minor: int) -> Ready:
     name, data = parse_command(body)
     if name == "ERROR":
         reason = data[1 : 1 + data[0]] if data else b""
-        raise PeerError(f"refused the connection: {_readable(reason) or 'it gave no reason'}")
+        raise Refused(f"refused the connection: {_readable(reason) or 'it gave no reason'}")
     if name != "READY":
         raise PeerError(f"sent the command {name[:40]!r} where READY was expected; it is not a ZMTP 3 peer with mechanism NULL")
     properties = parse_properties(data)

@@ -15,6 +15,7 @@ from sf_bsread_writer.zmtp.handshake import (
     GREETING_BYTES,
     VERSION_STOP,
     Handshake,
+    Refused,
     SocketType,
     WrongRole,
     encode_greeting,
@@ -55,6 +56,8 @@ async def connect(
             if not error.greeted:
                 await _look_closer(address)
             raise HungUp(f"{address} {error}", greeted=error.greeted) from None
+        except Refused as error:
+            raise Refused(f"{address} {error}") from None
         except PeerError as error:
             raise PeerError(f"{address} {error}") from None
         if role is SocketType.SUB:
@@ -146,7 +149,7 @@ class Connector:
         if self._auto and isinstance(error, WrongRole):
             self.role = error.partner
             return True
-        if self._auto and isinstance(error, HungUp) and error.greeted:
+        if self._auto and (isinstance(error, Refused) or (isinstance(error, HungUp) and error.greeted)):
             self.role = SocketType.SUB if self.role is SocketType.PULL else SocketType.PULL
         return False
 

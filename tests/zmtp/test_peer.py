@@ -14,7 +14,7 @@ from sf_bsread_writer.testing.strangers import GREETING, SAYS_TOO_LITTLE, SAYS_T
 from sf_bsread_writer.testing.traffic import Traffic
 from sf_bsread_writer.zmtp.address import Address, parse_address
 from sf_bsread_writer.zmtp.frames import encode_frame, encode_message, encode_subscribe
-from sf_bsread_writer.zmtp.handshake import SocketType
+from sf_bsread_writer.zmtp.handshake import SocketType, encode_error
 from sf_bsread_writer.zmtp.peer import Backoff, Connector, HungUp, WrongRole, connect
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
@@ -283,6 +283,28 @@ def test_the_connector_tries_the_other_role_with_a_source_that_hangs_up_without_
             assert troubles == [
                 f"{address} closed the connection before its READY; it may want another socket type, or is just stopping"
             ]
+
+    run(main())
+
+
+def test_the_connector_tries_the_other_role_with_a_source_that_refuses_without_its_ready() -> None:
+    # RFC 37 allows ERROR in place of READY, and our own simulator does so; what the source is remains unsaid.
+    async def publish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(GREETING)
+        ours = await reader.readexactly(len(GREETING) + len(ready(Socket_Type=b"SUB")))
+        if ours.endswith(b"SUB"):
+            writer.write(ready(Socket_Type=b"PUB"))
+            await reader.read()
+        writer.write(encode_error("is a PULL socket"))
+
+    troubles: list[str] = []
+
+    async def main() -> None:
+        async with serving(publish) as address:
+            connection = await Connector(address, on_trouble=troubles.append).connected()
+            connection.close()
+            assert connection.socket_type is SocketType.SUB
+            assert troubles == [f"{address} refused the connection: is a PULL socket"]
 
     run(main())
 
