@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from sf_bsread_writer import __version__, logs
+from sf_bsread_writer.commandline import Parser
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
 from sf_bsread_writer.relay.config import (
     ALL_INTERFACES,
@@ -17,6 +18,7 @@ from sf_bsread_writer.relay.config import (
     DEFAULT_PORT,
     BufferConfig,
     default_memory_limit_bytes,
+    memory_warning,
     parse_bytes,
 )
 from sf_bsread_writer.relay.service import Relay
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 def parser() -> argparse.ArgumentParser:
     """The command line; the short options and ``stream`` are what programs in production start it with."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="sf_bsread_buffer",
         description="Connects to a bsread source, holds its last messages, and gives every client all of them.",
         epilog="Example: sf_bsread_buffer -o 8082 -b 1000 tcp://localhost:9999",
@@ -96,6 +98,9 @@ def _size(text: str) -> int:
 async def serve(config: BufferConfig) -> None:
     """One buffer's whole life: until SIGTERM or SIGINT."""
     relay = Relay(config)
+    warning = memory_warning(config.memory_limit_bytes)
+    if warning is not None:
+        logger.warning("%s", warning)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.stop)
@@ -104,16 +109,19 @@ async def serve(config: BufferConfig) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code of ``docs/reference/exit-codes.md``."""
-    given = parser().parse_args(arguments)
+    """Entry point; returns the exit code of ``docs/reference/exit-codes.md``, or raises SystemExit for a wrong command line."""
+    command_line = parser()
+    given = command_line.parse_args(arguments)
     logs.configure(given.log_level)
     try:
         asyncio.run(serve(config_from(given)))
+    except UsageError as error:
+        command_line.error(str(error))
     except BsreadWriterError as error:
-        logger.error("%s", error)
+        logger.error("Cannot start: %s", error)
         return error.exit_code
     except Exception:
-        logger.exception("an error of this program itself ends it")
+        logger.exception("An error of this program itself ends it")
         return ExitCode.INTERNAL
     return ExitCode.COMPLETE
 

@@ -15,10 +15,11 @@ from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
+from sf_bsread_writer.commandline import Parser
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.privileges import switch_user
-from sf_bsread_writer.relay.config import parse_bytes
+from sf_bsread_writer.relay.config import check_memory_limit, limits_within, memory_warning, parse_bytes
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
@@ -28,7 +29,8 @@ logger = logging.getLogger(__name__)
 
 Mode = Literal["auto", "pull", "sub"]
 
-SEGMENT_BYTES = 16 * MIB
+LARGEST_SEGMENT_BYTES = 16 * MIB
+FEWEST_SEGMENTS = 4
 REST_HOST = "127.0.0.1"
 SWITCH_INTERVAL_S = 0.0005
 """The receiving and the HDF5 thread take turns ten times as often as Python's default: a socket must not wait 5 ms."""
@@ -49,10 +51,15 @@ class WriterConfig:
     stall_timeout_s: float
     memory_limit_bytes: int
 
+    @property
+    def segment_bytes(self) -> int:
+        """Received bytes are written and given back by pieces of this size."""
+        return min(LARGEST_SEGMENT_BYTES, self.memory_limit_bytes // FEWEST_SEGMENTS)
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line; the four positionals are what programs in production start it with."""
-    result = argparse.ArgumentParser(
+    result = Parser(
         prog="sf_bsread_writer",
         description="Writes the pulses that are asked for by REST from a bsread stream into one HDF5 file, and ends.",
         epilog="Example: sf_bsread_writer tcp://127.0.0.1:8082 /data/run_000041.BSREAD.h5 -1 9555 "
@@ -60,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("stream_address", help="the buffer, or a bsread source: tcp://host:port")
     result.add_argument("output_file", help="HDF5 file to write; missing folders are created; /dev/null for a dry run")
-    result.add_argument("user_id", type=int, help="numeric id of the user to write as; -1 keeps the current user")
+    result.add_argument("user_id", type=_user_id, help="numeric id of the user to write as; -1 keeps the current user")
     result.add_argument("rest_port", type=int, help=f"port of the REST API on {REST_HOST}; 0 takes a free one and logs it")
     result.add_argument("--log_level", default="INFO", choices=logs.LEVELS, help="default INFO; DEBUG tells each pulse")
     result.add_argument(
@@ -79,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--memory_limit",
-        type=parse_bytes,
+        type=_size,
         default=256 * MIB,
         metavar="BYTES",
         help="memory for messages that are not written yet, K, M or G may follow; default 256M",
@@ -91,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
 def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
     """Reads the command line; argparse ends the process with code 2 where it is not usable, UsageError likewise."""
     given = parser().parse_args(arguments)
+    check_memory_limit(given.memory_limit)
     if not 0 <= given.rest_port <= 65535:
         raise UsageError(f"rest_port {given.rest_port} is not between 0 and 65535; choose a free port, for example 9555")
     return WriterConfig(
@@ -107,18 +115,44 @@ def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
     )
 
 
+def _user_id(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number; give what `id -u {text}` prints, or -1 to keep the current user"
+        ) from None
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _positive_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return seconds
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 < seconds < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds; give for example 30")
 
 
 async def serve(config: WriterConfig) -> ExitCode:
     """One writer's whole life."""
     loop = asyncio.get_running_loop()
-    pool = SegmentPool(config.memory_limit_bytes, SEGMENT_BYTES)
-    stream = ZmtpStream(config.stream, mode=config.mode, name=f"sf_bsread_writer:{config.rest_port}", pool=pool)
+    warning = memory_warning(config.memory_limit_bytes)
+    if warning is not None:
+        logger.warning("%s", warning)
+    pool = SegmentPool(config.memory_limit_bytes, config.segment_bytes)
+    stream = ZmtpStream(
+        config.stream,
+        mode=config.mode,
+        name=f"sf_bsread_writer:{config.rest_port}",
+        pool=pool,
+        limits=limits_within(config.memory_limit_bytes, config.segment_bytes),
+    )
     pool.on_free = lambda: _call_soon(loop, stream.resume)
     destination = Destination(config.output_file, root=config.output_root)
     service = WriterService(
@@ -149,15 +183,20 @@ def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code of ``docs/reference/exit-codes.md``."""
+    """Entry point; returns the exit code of ``docs/reference/exit-codes.md``, or raises SystemExit for a wrong command line."""
     try:
         config = parse_config(arguments)
         logs.configure(config.log_level)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         return asyncio.run(serve(config))
+    except UsageError as error:
+        parser().error(str(error))
     except BsreadWriterError as error:
-        logger.error("%s", error)
+        logger.error("Cannot start: %s", error)
         return error.exit_code
+    except Exception:
+        logger.exception("An error of this program itself ends it")
+        return ExitCode.INTERNAL
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def test_a_port_in_use_ends_it_at_once(source: Source) -> None:
         port = taken.getsockname()[1]
         with running("buffer", "-o", port, source.address) as buffer:
             assert buffer.wait_for_exit() == ExitCode.SETUP
-            assert f"[ERROR] cannot listen on 0.0.0.0:{port}" in buffer.output
+            assert f"[ERROR] Cannot start: cannot listen on 0.0.0.0:{port}" in buffer.output
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.message.layout import CommandFrame, Dropped, Run
+from sf_bsread_writer.message.scanner import Limits
 from sf_bsread_writer.model import NS_PER_S
 from sf_bsread_writer.ring.inlet import Arrived, Inlet
 from sf_bsread_writer.ring.segment import Segment, SegmentPool
@@ -128,10 +129,18 @@ class PulseStream(Protocol):
 class ZmtpStream:
     """A bsread source or our buffer at ``tcp://host:port``; implements `PulseStream`."""
 
-    def __init__(self, address: Address, *, mode: Literal["auto", "pull", "sub"], name: str, pool: SegmentPool) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        mode: Literal["auto", "pull", "sub"],
+        name: str,
+        pool: SegmentPool,
+        limits: Limits | None = None,
+    ) -> None:
         self._address = address
         self._name = name
-        self._inlet = Inlet(pool)
+        self._inlet = Inlet(pool, limits)
         self._complaints = Complaints(logger)
         self._connector = Connector(address, mode=mode, properties=self._properties, on_trouble=self._unreachable)
         self._connection: Connection | None = None
@@ -221,7 +230,9 @@ class ZmtpStream:
                 self._request(self._where_to_go_on())
             self._deliver(Connected())
             self._handle(self._inlet.feed(connection.leftover))
-        except (PeerError, MemoryError) as error:
+        except PeerError as error:
+            self._break(f"it {error}")
+        except MemoryError as error:
             self._break(str(error))
         self.resume()
 
@@ -286,8 +297,10 @@ class ZmtpStream:
             self._handle(self._inlet.received(count))
         except BlockingIOError:
             return
-        except OSError as error:  # PeerError is one too: framing was lost
-            self._break(str(error))
+        except PeerError as error:
+            self._break(f"it {error}")
+        except OSError as error:
+            self._break(error.strerror or str(error))
         except Exception as error:
             self._failure = error
             self._broken.set()
@@ -336,7 +349,7 @@ class ZmtpStream:
             case None if name == "PING":
                 self._send(encode_pong(data))
             case None if name == "ERROR":
-                raise PeerError(f"it sent the error {data[1:200].decode('ascii', 'replace')!r}")
+                raise PeerError(f"sent the error {data[1:200].decode('ascii', 'replace')!r}")
 
     def _on_started(self, started: Started) -> None:
         self._answered_generation = started.generation
@@ -352,7 +365,7 @@ class ZmtpStream:
         try:
             sent = self._connection.socket.send(frame)
         except OSError as error:
-            self._break(str(error))
+            self._break(error.strerror or str(error))
             return
         if sent != len(frame):
             self._break("it does not read what we send")

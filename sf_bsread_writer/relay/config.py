@@ -32,8 +32,32 @@ def parse_bytes(text: str) -> int:
 
 def default_memory_limit_bytes() -> int:
     """A quarter of the memory that this process may use: the machine's, or its control group's if that is less."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(min([machine, *_control_group_limits()]) // 4, SMALLEST_MEMORY_LIMIT_BYTES)
+    return max(min(_memories()) // 4, SMALLEST_MEMORY_LIMIT_BYTES)
+
+
+def memory_warning(limit_bytes: int) -> str | None:
+    """What is to be said about a memory limit that the system cannot keep; None if it can."""
+    available_bytes = min(_memories())
+    if limit_bytes <= available_bytes:
+        return None
+    return (
+        f"A memory limit of {limit_bytes >> 20} MiB is more than the {available_bytes >> 20} MiB that there are: "
+        "the system may end this program before it is reached; give a lower --memory_limit"
+    )
+
+
+def check_memory_limit(limit_bytes: int) -> None:
+    """Raises `UsageError` if so little memory is too small to work with."""
+    if limit_bytes < SMALLEST_MEMORY_LIMIT_BYTES:
+        raise UsageError(f"memory limit of {limit_bytes} bytes is too small; give at least 16M")
+
+
+def limits_within(memory_limit_bytes: int, segment_bytes: int) -> Limits:
+    """What a peer may send: two messages of the largest size fit into the memory, or receiving would get stuck."""
+    usual = Limits()
+    step = rounding_bytes(segment_bytes)
+    largest = memory_limit_bytes // 2 // step * step
+    return Limits(max_frame_bytes=min(usual.max_frame_bytes, largest), max_message_bytes=min(usual.max_message_bytes, largest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +87,8 @@ class BufferConfig:
             raise UsageError(f"buffer length {self.buffer_length} is less than 1 message")
         if self.max_clients < 1:
             raise UsageError(f"{self.max_clients} clients at most would serve nobody; give 1 or more")
-        if self.segment_bytes is None and self.memory_limit_bytes < SMALLEST_MEMORY_LIMIT_BYTES:
-            raise UsageError(f"memory limit of {self.memory_limit_bytes} bytes is too small; give at least 16M")
+        if self.segment_bytes is None:
+            check_memory_limit(self.memory_limit_bytes)
 
     @property
     def ring_segment_bytes(self) -> int:
@@ -73,13 +97,14 @@ class BufferConfig:
 
     @property
     def limits(self) -> Limits:
-        """What the source may send: two messages of the largest size fit into the memory limit, or the ring would get stuck."""
-        usual = Limits()
-        step = rounding_bytes(self.ring_segment_bytes)
-        largest = self.memory_limit_bytes // 2 // step * step
-        return Limits(
-            max_frame_bytes=min(usual.max_frame_bytes, largest), max_message_bytes=min(usual.max_message_bytes, largest)
-        )
+        """What the source may send."""
+        return limits_within(self.memory_limit_bytes, self.ring_segment_bytes)
+
+
+def _memories() -> list[int]:
+    """Bytes of memory of the machine, and of each control group that this process is in."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return [machine, *_control_group_limits()]
 
 
 def _control_group_limits() -> list[int]:

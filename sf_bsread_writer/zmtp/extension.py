@@ -278,5 +278,5 @@ def _decode_number(ready: Ready, name: str) -> int | None:
     if value is None:
         return None
     if not (value.isdigit() and len(value) <= 19):
-        raise PeerError(f"property {name} = {value[:40]!r}; expected a decimal number")
+        raise PeerError(f"sent the property {name} = {value[:40]!r}; expected a decimal number")
     return int(value)

@@ -123,7 +123,10 @@ def read_frame_header(data: Indexable, position: int, stop: int, *, max_frame_by
         length = int(data[position + 1])
         body_start = position + 2
     if length > max_frame_bytes:
-        raise PeerError(f"announced a frame of {length} bytes, at most {max_frame_bytes} are accepted; {_DAMAGED}")
+        raise PeerError(
+            f"announced a frame of {length} bytes, at most {max_frame_bytes} are accepted; if it does send such ones, give more "
+            f"--memory_limit, else {_DAMAGED}"
+        )
     return FrameHeader(body_start, body_start + length, bool(flags & MORE), bool(flags & COMMAND))
 
 
