@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from sf_bsread_writer import __version__, logs
-from sf_bsread_writer.cli import demo, simulate
+from sf_bsread_writer.cli import check, demo, simulate
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode
 
-SUBCOMMANDS = (simulate, demo)
+SUBCOMMANDS = (simulate, demo, check)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

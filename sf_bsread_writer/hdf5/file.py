@@ -224,13 +224,15 @@ def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
         # Best effort: some file servers have no locks, and nothing here depends on them.
         file = h5py.File(partial, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)
         _keep_index(file)
+        datasets = Datasets(file, channels, presence)
+        h5f.flush(file.id)  # from here on it can be opened, whatever happens to this process
     except (OSError, RuntimeError) as error:
         raise output_error(error, "create", partial) from error
     return _Output(
         path=path,
         partial=partial,
         file=file,
-        datasets=Datasets(file, channels, presence),
+        datasets=datasets,
         room=Room(path, file.id.get_vfd_handle()),
     )
 

@@ -1,0 +1,246 @@
+"""Reads a finished file and says what is in it: which pulses, which channels, and whether it keeps the rules of the file.
+
+Values are not read, only what accounts for them. Files of other SwissFEL writers, which have no ``/stream``, are understood too:
+their pulses are those of all channels together. The rules stand in ``docs/reference/file.md``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from h5py import h5o
+from numpy.typing import NDArray
+
+from sf_bsread_writer.hdf5.place import output_error
+from sf_bsread_writer.model import PulseRange
+
+MAX_RANGES = 1000
+"""Ranges listed for each channel and for the file; beyond that only their pulses are counted."""
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gaps:
+    """Missing pulses: how many, and as ranges, the first `MAX_RANGES` of them. In a range every due pulse is missing."""
+
+    pulses: int
+    ranges: tuple[PulseRange, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What a column of pulse ids says: rows with a value, those whose pulse id was there before, and those below an earlier one."""
+
+    rows: int
+    present: int
+    missing: Gaps
+    duplicates: int
+    out_of_order: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelFindings:
+    """One channel. ``type`` and ``shape`` are those of a single value in ``data`` (NumPy order, ``()`` scalar), None without any.
+
+    ``rows.missing`` are those pulses of the file for which the channel has no value.
+    """
+
+    name: str
+    rows: Rows
+    type: str | None
+    shape: tuple[int, ...] | None
+    datasets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFindings:
+    """A file. ``rows.missing`` and ``unwanted`` compare it with what was asked for; without that nothing is missing or unwanted.
+
+    ``step`` is the distance of due pulses, ``outcome`` what the file's own report says, if it has one; ``problems`` are sentences
+    about rules that the file breaks.
+    """
+
+    path: str
+    wanted: PulseRange | None
+    first: int | None
+    last: int | None
+    step: int
+    rows: Rows
+    unwanted: int
+    outcome: str | None
+    channels: tuple[ChannelFindings, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_as_asked(self) -> bool:
+        """True if every pulse is there once, in order, with none beside them, and no rule is broken."""
+        rows = self.rows
+        return not (rows.missing.pulses or self.unwanted or rows.duplicates or rows.out_of_order or self.problems)
+
+
+def inspect_file(path: Path, wanted: PulseRange | None = None) -> FileFindings:
+    """Reads a file and compares it with the pulses that are wanted; raises `OutputError` if it cannot be read."""
+    try:
+        with h5py.File(path, "r", locking="best-effort") as file:
+            return _Inspection(path, file, wanted).findings()
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise output_error(error, "read", path) from error
+
+
+class _Inspection:
+    """One file while it is read. What several channels share is read, and judged, once."""
+
+    def __init__(self, path: Path, file: h5py.File, wanted: PulseRange | None) -> None:
+        self._path = path
+        self._file = file
+        self._wanted = wanted
+        self._problems: list[str] = []
+        self._columns: dict[int, NDArray[np.generic]] = {}
+        self._judged: dict[tuple[int, int], Rows] = {}
+
+    def findings(self) -> FileFindings:
+        report = _report(self._file)
+        groups = _groups(self._file.get("data"))
+        if "data" not in self._file:
+            self._problems.append("there is no group /data")
+        stream = self._column(self._file.get("stream/pulse_id"))
+        pulses = self._pulses_of(groups) if stream is None else stream.astype(np.int64)
+        step = max(1, _whole(report.get("pulse_step"), 1))
+        channels = tuple(self._channel(name, group, pulses, has_stream=stream is not None) for name, group in groups.items())
+        within = pulses if self._wanted is None else pulses[(pulses >= self._wanted.first) & (pulses <= self._wanted.last)]
+        return FileFindings(
+            path=str(self._path),
+            wanted=self._wanted,
+            first=int(pulses.min()) if len(pulses) else None,
+            last=int(pulses.max()) if len(pulses) else None,
+            step=step,
+            rows=_rows(pulses, len(pulses), gaps_in(np.unique(within), self._wanted, step)),
+            unwanted=len(pulses) - len(within),
+            outcome=str(report["outcome"]) if "outcome" in report else None,
+            channels=channels,
+            problems=tuple(self._problems),
+        )
+
+    def _pulses_of(self, groups: Mapping[str, h5py.Group]) -> Ids:
+        columns = [self._column(group.get("pulse_id")) for group in groups.values()]
+        shared = {id(column): column for column in columns if column is not None}
+        ids = np.unique(np.concatenate([np.zeros(0, np.int64), *shared.values()]).astype(np.int64))
+        known: Ids = ids[ids != 0]
+        return known
+
+    def _channel(self, name: str, group: h5py.Group, pulses: Ids, *, has_stream: bool) -> ChannelFindings:
+        label = str(group.attrs.get("channel", name))
+        latest = group.get("data")
+        rows = self._channel_rows(label, group, pulses, has_stream=has_stream)
+        if isinstance(latest, h5py.Dataset) and len(latest) != rows.rows:
+            self._problems.append(f"{label}: data has {len(latest)} rows, pulse_id has {rows.rows}")
+        if latest is None and rows.present:
+            self._problems.append(f"{label}: {rows.present} rows say that there is a value, but there is no data")
+        return ChannelFindings(
+            name=label,
+            rows=rows,
+            type=None if latest is None else _type_name(latest),
+            shape=None if latest is None else _value_shape(latest),
+            datasets=tuple(sorted(each for each in group if each.startswith("data"))),
+        )
+
+    def _channel_rows(self, label: str, group: h5py.Group, pulses: Ids, *, has_stream: bool) -> Rows:
+        found, flags_found = group.get("pulse_id"), group.get("is_data_present")
+        ids, flags = self._column(found), self._column(flags_found)
+        if ids is None or flags is None or len(ids) != len(flags):
+            self._problems.append(f"{label}: needs pulse_id and is_data_present of equal length")
+            return _rows(np.zeros(0, np.int64), 0, Gaps(pulses=0, ranges=()))
+        key = _address(found), _address(flags_found)
+        if key not in self._judged:
+            self._judged[key] = self._judge(label, ids.astype(np.int64), flags != 0, pulses, has_stream=has_stream)
+        return self._judged[key]
+
+    def _judge(self, label: str, ids: Ids, present: NDArray[np.bool_], pulses: Ids, *, has_stream: bool) -> Rows:
+        if np.any(ids[~present]):
+            self._problems.append(f"{label}: {np.count_nonzero(ids[~present])} rows without a value have a pulse id")
+        if has_stream and len(ids) != len(pulses):
+            self._problems.append(f"{label}: has {len(ids)} rows, the file has {len(pulses)}")
+        elif has_stream and not np.array_equal(ids[present], pulses[present]):
+            self._problems.append(f"{label}: has pulse ids that are not those of the messages in the same rows")
+        missing = np.setdiff1d(pulses, ids[present])
+        return _rows(ids[present], len(ids), Gaps(pulses=len(missing), ranges=_ranges(missing)))
+
+    def _column(self, found: object) -> NDArray[np.generic] | None:
+        """A column of numbers, read once if several channels share it; None if there is none."""
+        if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in "iu":
+            return None
+        address = _address(found)
+        if address not in self._columns:
+            self._columns[address] = found[:]
+        return self._columns[address]
+
+
+def gaps_in(ids: Ids, wanted: PulseRange | None, step: int) -> Gaps:
+    """What is missing of the wanted pulses, of which every ``step``-th is due; ``ids`` ascend within them, each once."""
+    if wanted is None:
+        return Gaps(pulses=0, ranges=())
+    phase = (int(ids[0]) if len(ids) else wanted.first) % step
+    first = wanted.first + (phase - wanted.first) % step
+    last = wanted.last - (wanted.last - phase) % step
+    before = np.concatenate(([first - step], ids))
+    after = np.concatenate((ids, [last + step]))
+    holes = np.flatnonzero(after - before > step)
+    ranges = tuple(PulseRange(int(before[hole]) + step, int(after[hole]) - step) for hole in holes[:MAX_RANGES].tolist())
+    return Gaps(pulses=int(((after - before)[holes] // step - 1).sum()), ranges=ranges)
+
+
+def _ranges(ids: Ids) -> tuple[PulseRange, ...]:
+    """The first ranges of ascending ids."""
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[:1] - 2) != 1)[: MAX_RANGES + 1].tolist()
+    stops = [*starts[1:], len(ids)]
+    return tuple(PulseRange(int(ids[a]), int(ids[b - 1])) for a, b in zip(starts[:MAX_RANGES], stops, strict=False))
+
+
+def _rows(ids: Ids, rows: int, missing: Gaps) -> Rows:
+    return Rows(
+        rows=rows,
+        present=len(ids),
+        missing=missing,
+        duplicates=len(ids) - len(np.unique(ids)),
+        out_of_order=int(np.count_nonzero(ids[1:] < np.maximum.accumulate(ids)[:-1])),
+    )
+
+
+def _report(file: h5py.File) -> Mapping[str, object]:
+    found = file.get("report")
+    if not isinstance(found, h5py.Dataset) or found.shape != ():
+        return {}
+    try:
+        report = json.loads(found.asstr()[()])
+    except (TypeError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _whole(value: object, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _groups(data: object) -> dict[str, h5py.Group]:
+    if not isinstance(data, h5py.Group):
+        return {}
+    return {name: group for name, group in data.items() if isinstance(group, h5py.Group)}
+
+
+def _address(found: object) -> int:
+    """Equal for hard links to one dataset."""
+    address: int = h5o.get_info(found.id).addr if isinstance(found, h5py.Dataset) else 0
+    return address
+
+
+def _type_name(dataset: h5py.Dataset) -> str:
+    return "string" if h5py.check_string_dtype(dataset.dtype) else str(dataset.dtype.name)
+
+
+def _value_shape(dataset: h5py.Dataset) -> tuple[int, ...]:
+    shape: tuple[int, ...] = dataset.shape[1:]
+    return () if shape == (1,) else shape
