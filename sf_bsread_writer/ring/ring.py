@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 class RingStatistics:
     """What the ring holds. Pulse ids are None if it is empty.
 
+    ``messages`` can be replayed; ``message_bytes`` also has those before them that are still in memory.
     ``evicted_by_memory``: messages that ``max_messages`` would have kept and the memory limit did not.
     """
 
