@@ -63,8 +63,9 @@ class ZmqSource:
             self.send(pulse_id)
 
     def wait_for_subscriber(self) -> None:
-        """For an XPUB: returns when somebody has subscribed."""
-        self._socket.recv()
+        """For an XPUB: returns when somebody has subscribed; that others have left is passed over."""
+        while not self._socket.recv().startswith(b"\x01"):
+            pass
 
     def close(self) -> None:
         """Ends it; what is not sent yet is lost."""
@@ -178,9 +179,16 @@ class Writer:
 
     def wait_for(self, **values: object) -> None:
         """Returns when ``GET /statistics`` has these values."""
-        wait_until(
-            lambda: self.get("/statistics")["statistics"].items() >= values.items(), f"{values} in {self.get('/statistics')}"
-        )
+        latest: dict[str, Any] = {}
+
+        def reached() -> bool:
+            latest.update(self.get("/statistics")["statistics"])
+            return latest.items() >= values.items()
+
+        try:
+            wait_until(reached, f"{values}")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; instead {latest}, and a writer that says:\n{self.program.output}") from None
 
     def wait_until_waiting(self) -> None:
         """Returns when the file of this acquisition is closed, and the writer stays for another."""
