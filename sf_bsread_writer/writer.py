@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy.ma  # noqa: F401 - what NumPy loads at the first call of `unique`, when the process may be another user
+
 from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream

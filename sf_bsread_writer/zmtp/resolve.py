@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import encodings.idna  # noqa: F401 - what getaddrinfo would load at its first call, when the process may be another user
 import socket
 import threading
 from typing import Any
