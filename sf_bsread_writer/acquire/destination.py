@@ -5,10 +5,15 @@ what comes that way has to lie below one folder, the root. Both are resolved ane
 because folders come and go while a writer waits.
 """
 
+import errno
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sf_bsread_writer.errors import OutputError, UsageError
+from sf_bsread_writer.errors import UsageError
+from sf_bsread_writer.hdf5.place import coded_error, output_error
 
 DRY_RUN = Path(os.devnull)
 """This output file means: do everything but write. It is in use at beamlines, and allowed whatever the root is."""
@@ -55,20 +60,30 @@ class Destination:
         return path
 
     def prepare(self) -> None:
-        """Creates the missing folders of the command line's file, as the current user. Raises OutputError if that fails."""
-        if self.default is not None:
-            create_folder_of(self.default)
+        """Creates the missing folders of the command line's file, as the current user, and tries whether files can be made there.
+
+        Found out now, it is told while somebody looks; found out at the start of the acquisition, the pulses are lost. Raises
+        OutputError if it cannot be, UsageError if the file is a folder.
+        """
+        if self.default is None:
+            return
+        folder, user = self.default.parent, f"(as user id {os.geteuid()})"
+        with _told(f"create the folder {user}", folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with _told(f"create a file {user} in", folder), tempfile.TemporaryFile(dir=folder):
+            pass
+        if self.default.is_dir():
+            raise UsageError(f"output_file {str(self.default)!r} is a folder; add the name of a file")
 
 
-def create_folder_of(file: Path) -> None:
-    """Creates the missing folders of a file, as the current user. Raises OutputError if that fails."""
+@contextmanager
+def _told(doing: str, folder: Path) -> Iterator[None]:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except FileExistsError as error:
+        raise coded_error(errno.ENOTDIR, doing, folder) from error
     except OSError as error:
-        raise OutputError(
-            f"cannot create the folder {str(file.parent)!r} as user id {os.geteuid()}: {error.strerror or error}; "
-            "create it, or choose another output file"
-        ) from error
+        raise output_error(error, doing, folder) from error
 
 
 def _file_at(text: str, base: Path) -> Path:

@@ -196,6 +196,11 @@ def test_preparing_creates_the_missing_folders_and_may_be_repeated(folder: Path)
     assert list((folder / "new/deep").iterdir()) == []
 
 
+def test_preparing_finds_out_that_the_output_file_is_a_folder(folder: Path) -> None:
+    with pytest.raises(UsageError, match=f"output_file '{folder}' is a folder; add the name of a file"):
+        Destination(str(folder)).prepare()
+
+
 def test_preparing_a_dry_run_creates_nothing(folder: Path) -> None:
     Destination("/dev/null", root=folder / "new").prepare()
     assert list(folder.iterdir()) == []
@@ -209,7 +214,8 @@ def test_a_folder_that_cannot_be_created_is_an_output_error_that_names_it(folder
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_an_output_error(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["run.h5", "new/run.h5"])
+def test_a_folder_without_permission_is_an_output_error(folder: Path, name: str) -> None:
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(OutputError, match="Permission denied"):
-        Destination(str(folder / "new/run.h5")).prepare()
+        Destination(str(folder / name)).prepare()

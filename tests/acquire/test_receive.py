@@ -75,4 +75,7 @@ def test_a_buffer_that_tells_nonsense_is_left_and_asked_again(caplog: pytest.Log
 
     with Source(dict(BUFFER) | {"X-Messages": b"many"}) as source:
         receive(source, play, lambda event: None)
-    assert f"Connection to {source.address} lost: it sent the property X-Messages = b'many'; expected a decimal number" in caplog.text
+    assert (
+        f"Connection to {source.address} lost: it sent the property X-Messages = b'many'; expected a decimal number"
+        in caplog.text
+    )
