@@ -5,6 +5,7 @@ hold up the others, so each handshake is a task of its own with a deadline, and 
 """
 
 import asyncio
+import errno
 import functools
 import os
 import socket
@@ -20,6 +21,11 @@ _BACKLOG = 128
 _MAX_HANDSHAKES = 64
 """At a time; further peers wait in the kernel's backlog until one is done, at most the handshake's deadline."""
 _KEPT_REASONS = 20
+_BIND_ADVICE = {
+    errno.EADDRINUSE: "stop the program that uses this port, or choose another port",
+    errno.EADDRNOTAVAIL: "give an address of this machine",
+    errno.EACCES: "ports below 1024 are for root: choose a higher one",
+}
 _NO_DESCRIPTORS_PAUSE_S = 0.2
 
 
@@ -31,6 +37,15 @@ class ListenerStatistics:
     refused: int
     failed_handshakes: int
     reasons: tuple[str, ...]
+
+
+def _why_not(error: OSError) -> str:
+    """Why a port cannot be opened, and what to do. `socket.create_server` adds the address to each text and hides the class."""
+    number = error.errno or 0
+    if isinstance(error, socket.gaierror) or number < 0:
+        return "the host is unknown; give an address of this machine"
+    reason = os.strerror(number) if number else str(error)
+    return f"{reason}; {_BIND_ADVICE.get(number, 'choose another host or port')}"
 
 
 class Listener:
@@ -88,12 +103,7 @@ class Listener:
                 (self.host, self.port), family=family, backlog=_BACKLOG, dualstack_ipv6=self.host == "::"
             )
         except OSError as error:
-            # create_server puts the address into strerror once more
-            reason = error.strerror if isinstance(error, socket.gaierror) or not error.errno else os.strerror(error.errno)
-            raise SetupError(
-                f"cannot listen on {self.host}:{self.port}: {reason or error}; "
-                "stop the program that uses this port, or choose another host or port"
-            ) from error
+            raise SetupError(f"cannot listen on {self.host}:{self.port}: {_why_not(error)}") from error
         self._socket.setblocking(False)
         self.port = self._socket.getsockname()[1]
         self._resume()
