@@ -237,10 +237,13 @@ def test_a_port_in_use_is_named_with_what_to_do() -> None:
     run(main)
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
-def test_a_host_that_is_not_ours_is_named(host: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("no-such-host.invalid", "the host is unknown; give an"), ("192.0.2.1", "Cannot assign requested address; give an address")],
+)
+def test_a_host_that_is_not_ours_is_named(host: str, reason: str) -> None:
     async def main() -> None:
-        with pytest.raises(SetupError, match=f"cannot listen on {host}:0: "):
+        with pytest.raises(SetupError, match=f"cannot listen on {host}:0: {reason}"):
             await Listener(host, 0, answer=answer, on_connection=lambda connection: connection.close()).start()
 
     run(main)
