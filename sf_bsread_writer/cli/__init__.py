@@ -4,13 +4,13 @@ A subcommand is a module in `SUBCOMMANDS` with ``add_parser(subparsers) -> None`
 Its heavy imports stand inside ``run``, so that ``--help`` and a mistyped option are answered at once.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 
 from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.cli import check, demo, simulate
+from sf_bsread_writer.commandline import Parser
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode
 
 SUBCOMMANDS = (simulate, demo, check)
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="sf_bsread",
         description="Tools around sf_bsread_buffer and sf_bsread_writer.",
         epilog="New here? `sf_bsread demo` shows the whole road in half a minute.",

@@ -30,7 +30,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace) -> int:
-    """Shows it; returns the writer's exit code."""
+    """Shows it; the exit code is 0 only if every pulse is in the file."""
     from sf_bsread_writer.cli.demonstration import demonstrate
 
     return demonstrate(seconds=args.seconds, folder=args.output)
