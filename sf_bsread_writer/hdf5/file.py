@@ -111,7 +111,7 @@ class PulseFile:
             raise self._failure
         with self._errors("write"):
             if self._output is not None:
-                self._make_room(self._output, int((run.ends[rows] - run.bodies[rows]).sum()))
+                self._make_room(self._output, self._table.needed_bytes(run, rows))
             self._table.add(run, rows, arrivals_ns)
 
     def flush(self) -> None:
@@ -123,7 +123,7 @@ class PulseFile:
                 h5f.flush(self._output.file.id)
                 self._output.room.recheck()
                 if self._failure is None:
-                    self._make_room(self._output, 0)
+                    self._make_room(self._output, self._table.waiting_bytes)
 
     def finish(self, rows: int) -> FileSummary:
         """Trims the file to its first ``rows`` rows; nothing can be written afterwards, only `seal` or `abandon` remain."""
@@ -175,10 +175,9 @@ class PulseFile:
             with self._errors("delete"):
                 self._output.partial.unlink()
 
-    def _make_room(self, output: _Output, message_bytes: int) -> None:
-        """Makes sure that so much, and then everything that waits, can be written."""
-        needed_bytes = message_bytes + self._table.waiting_bytes + CLOSING_BYTES
-        output.room.ensure(output.file.id.get_filesize(), needed_bytes)
+    def _make_room(self, output: _Output, needed_bytes: int) -> None:
+        """Makes sure that so much can be written, and that the file can be closed after that."""
+        output.room.ensure(output.file.id.get_filesize(), needed_bytes + CLOSING_BYTES)
 
     def _trimmed(self, rows: int) -> dict[int, int]:
         """For each class of channels, how many of its values are in rows from ``rows`` on."""

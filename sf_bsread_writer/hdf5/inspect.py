@@ -33,7 +33,7 @@ class Gaps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """What a column of pulse ids says: rows with a value, those whose pulse id was there before, and those below an earlier one."""
+    """What a column of pulse ids says: rows with a value, repeated pulse ids, and pulse ids lower than one before."""
 
     rows: int
     present: int

@@ -63,16 +63,16 @@ def make_way(path: Path) -> Path:
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise coded_error(errno.EISDIR, "create", path)
-        if partial.exists():
-            if _is_being_written(partial):
-                raise coded_error(errno.EBUSY, "create", partial)
+        is_taken, is_left_over = path.is_dir(), partial.exists()
+        is_written = is_left_over and _is_being_written(partial)
+        if is_left_over and not is_written and not is_taken:
             move_aside(partial)
-    except OutputError:
-        raise
+    except FileExistsError as error:
+        raise coded_error(errno.ENOTDIR, "create", path) from error
     except OSError as error:
         raise output_error(error, "create", path) from error
+    if is_taken or is_written:
+        raise coded_error(errno.EISDIR if is_taken else errno.EBUSY, "create", path)
     return partial
 
 
@@ -146,10 +146,10 @@ class Room:
     def ensure(self, end: int, needed_bytes: int) -> None:
         """Makes sure that ``needed_bytes`` can be written behind ``end``, or raises `OutputError`."""
         wanted = end + needed_bytes
-        if wanted <= self._reserved_end:
-            return
         if self._limit != resource.RLIM_INFINITY and wanted > self._limit:
             raise coded_error(errno.EFBIG, "write on", self._path)
+        if wanted <= self._reserved_end:
+            return
         if self._can_reserve and self._reserve(end, wanted):
             return
         self._ask(needed_bytes)

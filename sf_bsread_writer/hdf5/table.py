@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.channels import FLAGS, TIMES, Binding, Channels, Column
 from sf_bsread_writer.hdf5.columns import Index, index_of
-from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, value_dataset
+from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, Keeping, dataset_layout, value_dataset
 from sf_bsread_writer.hdf5.plan import Plan, Single, make_plan
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.singles import Values, absent, put_values
 from sf_bsread_writer.hdf5.store import Sink, Store
+from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import HeaderFrame, Layout, Run
 
 MAX_KEPT = 256
@@ -91,6 +92,14 @@ class Table:
     def stream_columns(self) -> Sequence[Column]:
         """Those with one number for each message."""
         return self._stream
+
+    def needed_bytes(self, run: Run, messages: NDArray[np.intp]) -> int:
+        """The most that taking these messages, and draining what waits then, can add to the file, its index included."""
+        size = int((run.ends[messages] - run.bodies[messages]).sum()) + self.waiting_bytes
+        for index in np.unique(run.layout_index[messages]).tolist():
+            if run.layouts[index].header not in self._bindings:
+                size += sum(map(_column_bytes, run.layouts[index].channels.channels))
+        return size
 
     @property
     def waiting_bytes(self) -> int:
@@ -286,6 +295,13 @@ class Table:
         for split in self.presence.part(labels):
             if self._sink is not None:
                 self._sink.split(split)
+
+
+def _column_bytes(channel: Channel) -> int:
+    """The most that a new channel adds to the file with its first value, the value itself left out if it is a chunk."""
+    layout = dataset_layout(channel)
+    values = 0 if layout.keeping is Keeping.CHUNKS else layout.chunk_bytes
+    return values + 2 * TIMES.chunk_bytes + FLAGS.chunk_bytes + 5 * INDEX_BYTES
 
 
 def _keep(kept: dict[Key, Kept], key: Key, value: Kept) -> None:
