@@ -139,10 +139,12 @@ class Filing:
     def _seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
         if self._file is None:
             return report
-        moved_aside = self._guarded(self._file.seal, self.final, parameters, msgspec.json.encode(report).decode())
+        moved_aside = self._guarded(self._file.clear_name, self.final)  # now, so that the report in the file has it, too
+        report = msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
+        self._guarded(self._file.seal, self.final, parameters, msgspec.json.encode(report).decode())
         if self.error is not None and report.outcome != "failed":
             return msgspec.structs.replace(report, outcome="failed", reason=str(self.error))
-        return msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
+        return report
 
     def _abandon(self) -> None:
         if self._file is not None:

@@ -19,7 +19,7 @@ from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.channels import Channels, FileChannel
 from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
-from sf_bsread_writer.hdf5.place import Room, give_final_name, make_way, output_error
+from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, output_error
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
 from sf_bsread_writer.message.layout import Run
@@ -144,6 +144,13 @@ class PulseFile:
             channels=tuple(self._summary(channel, rows, trimmed) for channel in table.channels.all if channel.first_row < rows),
             bytes=0 if output is None else output.partial.stat().st_size,
         )
+
+    def clear_name(self, final: Path | None) -> Path | None:
+        """Moves an earlier file of the final name aside, if it is not to be replaced; returns where it went, for the report.
+
+        `seal` does the same, but only once the report is in the file. ``final`` as there.
+        """
+        return None if self._output is None else clear_name(final or self._output.path, overwrite=self._options.overwrite)
 
     def seal(self, final: Path | None, parameters: Mapping[str, object], report_json: str) -> Path | None:
         """Adds parameters and report, closes the file and gives it its final name; everything is on disk then.

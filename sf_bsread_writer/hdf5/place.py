@@ -99,19 +99,32 @@ def move_aside(path: Path) -> Path:
     return aside
 
 
+def clear_name(final: Path, *, overwrite: bool) -> Path | None:
+    """Makes the folders for a final name, and moves an earlier file of that name aside; returns where that went.
+
+    With ``overwrite`` it stays, to be replaced. Raises `OutputError`.
+    """
+    try:
+        return _clear(final, overwrite=overwrite)
+    except OSError as error:
+        raise output_error(error, "make way for", final) from error
+
+
+def _clear(final: Path, *, overwrite: bool) -> Path | None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    return move_aside(final) if os.path.lexists(final) and not overwrite else None
+
+
 def give_final_name(partial: Path, final: Path, *, overwrite: bool) -> Path | None:
     """Gives a closed file its final name, with everything on disk before it is called so; returns where an earlier file went.
 
     Raises `OutputError`; then the file still has its partial name.
     """
-    aside = None
     try:
         with partial.open("r+b") as file:
             file.truncate(partial.stat().st_size)  # gives back the room reserved behind its end
             os.fsync(file.fileno())
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(final) and not overwrite:
-            aside = move_aside(final)
+        aside = _clear(final, overwrite=overwrite)
         partial.rename(final)
         for folder in {final.parent, partial.parent}:
             _sync_folder(folder)

@@ -462,6 +462,7 @@ def test_what_the_stream_lost_or_could_not_use_is_in_the_report(play: Play) -> N
 
 def test_the_report_in_the_file_is_the_one_that_rest_gives(play: Play) -> None:
     async def steps(scene: Scene) -> None:
+        scene.path.write_text("an earlier file")
         await scene.service.start(1)
         await scene.service.stop(2)
         scene.give(1, 2)
@@ -472,3 +473,4 @@ def test_the_report_in_the_file_is_the_one_that_rest_gives(play: Play) -> None:
 
     with h5py.File(scene.path) as file:
         assert msgspec.json.decode(file["report"][()], type=Report) == scene.report
+    assert scene.report.moved_aside == f"{scene.path}.1"
