@@ -151,7 +151,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     stream = ZmtpStream(
         config.stream,
         mode=config.mode,
-        name=f"sf_bsread_writer:{config.rest_port}",
+        name="sf_bsread_writer",
         pool=pool,
         limits=limits_within(config.memory_limit_bytes, config.segment_bytes),
     )
@@ -166,6 +166,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     )
     server = Server(build_app(service), host=REST_HOST, port=config.rest_port)
     server.bind()
+    stream.name = f"sf_bsread_writer:{server.port}"
     # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.
     switch_user(config.user_id)
     destination.prepare()

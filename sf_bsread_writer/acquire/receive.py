@@ -138,8 +138,9 @@ class ZmtpStream:
         pool: SegmentPool,
         limits: Limits | None = None,
     ) -> None:
+        self.name = name
+        """What this end calls itself; the other side's log has it."""
         self._address = address
-        self._name = name
         self._inlet = Inlet(pool, limits)
         self._complaints = Complaints(logger)
         self._connector = Connector(address, mode=mode, properties=self._properties, on_trouble=self._unreachable)
@@ -217,7 +218,7 @@ class ZmtpStream:
             self._reading = True
 
     def _properties(self) -> Mapping[str, bytes]:
-        return extension.client_properties(name=self._name, start=StartPoint("hold"), arrivals=True)
+        return extension.client_properties(name=self.name, start=StartPoint("hold"), arrivals=True)
 
     def _attach(self, connection: Connection) -> None:
         self._connection = connection

@@ -6,6 +6,7 @@ ids: a repeated or late message is dropped and counted, never written twice and 
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import numpy as np
@@ -31,7 +32,8 @@ class TimeBound:
     time_ns: int
 
     def __str__(self) -> str:
-        return f"time {self.time_ns / 1e9:.3f} s"
+        at = datetime.fromtimestamp(self.time_ns / 1e9, UTC)
+        return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03} UTC"
 
 
 Bound: TypeAlias = PulseBound | TimeBound

@@ -55,6 +55,9 @@ OUTCOME_EXIT_CODES: Mapping[Outcome, ExitCode] = {
     "interrupted": ExitCode.INTERRUPTED,
     "failed": ExitCode.OUTPUT,
 }
+LOG_LEVELS: Mapping[Outcome, int] = {"complete": logging.INFO, "failed": logging.ERROR}
+"""Of the report's lines in the log; warnings otherwise."""
+
 STOPPED_BY: Mapping[Event, Cause] = {
     Event.REACHED: "stop reached",
     Event.STALLED: "stream silent",
@@ -152,6 +155,7 @@ class WriterService:
                 return
             final = None if output_file is None else self._destination(output_file)
             self._machine.on(Event.STOP)
+            logger.info("Asked to stop %s", stop if stop == "now" else f"at pulse {stop}")
             self._persistent |= output_file is not None
             if self._machine.state is State.WAITING or acquisition is None:
                 self._preset_stop, self._preset_stop_ns = stop, time.time_ns()
@@ -220,6 +224,8 @@ class WriterService:
                 task.cancel()
             await asyncio.gather(*tasks, ended, return_exceptions=True)
             self._hdf5.shutdown(wait=True)
+        if self._acquisition is None:
+            logger.info("Ended before anything was to be written")
         return self.exit_code
 
     def interrupt(self, *, drop_queue: bool = False) -> None:
@@ -331,7 +337,7 @@ class WriterService:
         if acquisition.start == "now":
             recording.selection = Selection(TimeBound(opened.now_ns), recording.selection.stop)
         await acquisition.filing.created()
-        logger.info("Writing from %s to %s", recording.selection.start, acquisition.filing.name)
+        logger.info("Writing to %s, from %s on", acquisition.filing.name, recording.selection.start)
         if recording.evicted_before_start:
             logger.warning(
                 "Asked for pulses from %s, but the oldest that the buffer holds is %s", acquisition.start, recording.oldest_held
@@ -444,7 +450,7 @@ class WriterService:
         self._closed(acquisition, acquisition.report)
 
     def _closed(self, acquisition: _Acquisition, report: Report) -> None:
-        level = logging.INFO if report.outcome == "complete" else logging.WARNING
+        level = LOG_LEVELS.get(report.outcome, logging.WARNING)
         for line in describe(report):
             logger.log(level, "%s", line)
         self.exit_code = OUTCOME_EXIT_CODES[report.outcome]
@@ -453,6 +459,7 @@ class WriterService:
         self._machine.on(Event.WRITE_FAILED if failed else Event.CLOSED)
         if self._persistent and not failed:
             self._machine.on(Event.REARMED)
+            logger.info("Waiting for the next start")
         else:
             self.ended.set()
 

@@ -120,8 +120,9 @@ class Relay:
 
     async def _close(self) -> None:
         await self._listener.stop()
-        _log_summary(self.statistics())
+        statistics = self.statistics()
         self.drop_clients("the buffer stops")
+        _log_summary(statistics)
         self._ring.close()
 
     def _arrived(self) -> None:

@@ -201,9 +201,13 @@ class Writer:
         report = report_in(self.path)
         assert OUTCOME_EXIT_CODES[report.outcome] == code
         assert not self.path.with_name(f"{self.path.name}.partial").exists()
-        level = "INFO" if report.outcome == "complete" else "WARNING"
-        assert self.program.lines[-len(describe(report)) :] == [f"[{level}] {line}" for line in describe(report)]
+        self.assert_logged(report)
         return report
+
+    def assert_logged(self, report: Report) -> None:
+        """The report stands in the log, line by line."""
+        texts = [line.partition("] ")[2] for line in self.program.lines]
+        assert "\n".join(describe(report)) in "\n".join(texts), self.program.output
 
 
 def report_in(path: Path) -> Report:
