@@ -51,9 +51,9 @@ def test_the_tutorial_leads_to_its_file(tmp_path: Path, take_port: Callable[[], 
         text = text.replace(port, str(take_port()))
     found = blocks(text)
     commands = [line for block in found["sh"] for line in block.splitlines()]
-    simulate, buffer, writer = (
+    simulate, buffer, writer, checked = (
         shlex.split(next(line for line in commands if line.startswith(program)))[1:]
-        for program in ("sf_bsread simulate", "sf_bsread_buffer", "sf_bsread_writer")
+        for program in ("sf_bsread simulate", "sf_bsread_buffer", "sf_bsread_writer", "sf_bsread check")
     )
     requests = [shlex.split(line) for line in commands if line.startswith("curl")]
     connected, reported, printed = (block.splitlines() for block in found[""])
@@ -73,6 +73,9 @@ def test_the_tutorial_leads_to_its_file(tmp_path: Path, take_port: Callable[[], 
     assert re.fullmatch(r"\[INFO\] Connected to the buffer at \S+, which holds \d+ messages, pulses \d+\.\.\d+", connected[1])
     assert answers == [found["json"][0].strip(), "", ""]
     assert [line for line in reported if line not in acquisition.lines] == []
+    with running("cli/__main__", *checked) as check:
+        assert check.wait_for_exit() == 0
+    assert check.lines[-1] == "as asked for"
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         exec(compile(found["python"][0], str(PAGE), "exec"), {})
