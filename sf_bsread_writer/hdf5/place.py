@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import resource
+import sys
 from pathlib import Path
 
 from sf_bsread_writer.errors import OutputError
@@ -163,9 +164,12 @@ class Room:
             raise coded_error(errno.EFBIG, "write on", self._path)
         if wanted <= self._reserved_end:
             return
-        if self._can_reserve and self._reserve(end, wanted):
-            return
-        self._ask(needed_bytes)
+        # Asked for first: a file system that is asked to reserve more than it has may hand out all of it before it refuses.
+        free_bytes = self._free_bytes() + max(0, self._reserved_end - end)
+        if needed_bytes > free_bytes:
+            raise coded_error(errno.ENOSPC, "write on", self._path)
+        if self._can_reserve:
+            self._reserve(end, wanted + _RESERVE_STEP_BYTES if needed_bytes + _RESERVE_STEP_BYTES <= free_bytes else wanted)
 
     def recheck(self) -> None:
         """To be called after HDF5 has flushed: where it cut the file at its end, what was reserved behind that is lost."""
@@ -174,25 +178,30 @@ class Room:
             self._reserved_end = 0
         self._size = size
 
-    def _reserve(self, end: int, wanted: int) -> bool:
-        """False if this file system cannot reserve; raises `OutputError` if there is no space."""
-        for reserved_end in (wanted + _RESERVE_STEP_BYTES, wanted):
-            number = _fallocate(self._descriptor, end, reserved_end - end)
-            if number == 0:
-                self._reserved_end = reserved_end
-                return True
-            if number not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                self._can_reserve = False
-                return False
-        raise coded_error(number, "write on", self._path)
-
-    def _ask(self, needed_bytes: int) -> None:
+    def _free_bytes(self) -> int:
         try:
             space = os.fstatvfs(self._descriptor)
         except OSError:
-            return
-        if needed_bytes > space.f_bavail * space.f_frsize:
-            raise coded_error(errno.ENOSPC, "write on", self._path)
+            return sys.maxsize
+        if space.f_blocks == 0:
+            return sys.maxsize  # so say file systems that do not know
+        return space.f_bavail * space.f_frsize
+
+    def _reserve(self, end: int, reserved_end: int) -> None:
+        number = _fallocate(self._descriptor, end, reserved_end - end)
+        if number == 0:
+            self._reserved_end = reserved_end
+        elif number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            self._give_back(end)
+            raise coded_error(number, "write on", self._path)
+        else:
+            self._can_reserve = False  # this file system cannot
+
+    def _give_back(self, end: int) -> None:
+        """Leaves no more reserved than there was before it failed; some file systems keep what they had found until then."""
+        os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size)
+        if self._reserved_end > end and _fallocate(self._descriptor, end, self._reserved_end - end) != 0:
+            self._reserved_end = 0
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

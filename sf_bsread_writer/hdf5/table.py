@@ -81,7 +81,7 @@ class Table:
         if not len(messages):
             return
         headers = {}
-        for index in np.unique(run.layout_index[messages]).tolist():
+        for index in _used_layouts(run, messages):
             layout = run.layouts[index]
             layout.channels  # noqa: B018 - raises now, not in the middle
             headers[index] = layout.header
@@ -96,7 +96,7 @@ class Table:
     def needed_bytes(self, run: Run, messages: NDArray[np.intp]) -> int:
         """The most that taking these messages, and draining what waits then, can add to the file, its index included."""
         size = int((run.ends[messages] - run.bodies[messages]).sum()) + self.waiting_bytes
-        for index in np.unique(run.layout_index[messages]).tolist():
+        for index in _used_layouts(run, messages):
             if run.layouts[index].header not in self._bindings:
                 size += sum(map(_column_bytes, run.layouts[index].channels.channels))
         return size
@@ -295,6 +295,13 @@ class Table:
         for split in self.presence.part(labels):
             if self._sink is not None:
                 self._sink.split(split)
+
+
+def _used_layouts(run: Run, messages: NDArray[np.intp]) -> list[int]:
+    if len(run.layouts) == 1:
+        return [0]
+    used: list[int] = np.unique(run.layout_index[messages]).tolist()
+    return used
 
 
 def _column_bytes(channel: Channel) -> int:

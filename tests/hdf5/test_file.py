@@ -71,7 +71,7 @@ def test_every_kind_of_channel_has_its_shape_and_values(path: Path) -> None:
         assert np.array_equal([value["W"] for value in values], data["W/data"][:])
         assert ((20, 150, 250), np.dtype("<u2")) == (data[IMAGE.name]["data"].shape, data[IMAGE.name]["data"].dtype)
         assert np.array_equal([value[IMAGE.name] for value in values], data[IMAGE.name]["data"][:])
-        assert ((20,), "utf-8") == (data["T/data"].shape, h5py.check_string_dtype(data["T/data"].dtype).encoding)
+        assert (data["T/data"].shape, h5py.check_string_dtype(data["T/data"].dtype).encoding) == ((20,), "utf-8")
         assert [f"text {i}" for i in range(20)] == data["T/data"].asstr()[:].tolist()
 
 
@@ -90,10 +90,10 @@ def test_columns_beside_the_values(path: Path) -> None:
 def test_stream_has_one_row_per_message_and_always_the_true_id(path: Path) -> None:
     write(path, messages_of((A,), [{A.name: None}, {A.name: 1.0}, {A.name: None}]))
     with h5py.File(path) as file:
-        assert [100, 101, 102] == file["stream/pulse_id"][:].tolist()
+        assert file["stream/pulse_id"][:].tolist() == [100, 101, 102]
         assert [time_of(i) for i in (100, 101, 102)] == file["stream/global_timestamp"][:].tolist()
-        assert [0, 1_000_000_000, 2_000_000_000] == file["stream/arrival_timestamp"][:].tolist()
-        assert [0, 101, 0] == file[f"data/{A.name}/pulse_id"][:].tolist()
+        assert file["stream/arrival_timestamp"][:].tolist() == [0, 1_000_000_000, 2_000_000_000]
+        assert file[f"data/{A.name}/pulse_id"][:].tolist() == [0, 101, 0]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ValueType if kind is not ValueType.STRING])
@@ -115,17 +115,17 @@ def test_any_byte_but_zero_is_true(path: Path) -> None:
     frames[2], frames[4], frames[6] = b"\x80", b"\x02\x00\xff", bytes([0, 7]) * 45000
     write(path, [frames])
     with h5py.File(path) as file:
-        assert [[1]] == file["data/s/data"][:].view("u1").tolist()
-        assert [[1, 0, 1]] == file["data/a/data"][:].view("u1").tolist()
-        assert [0, 1] * 150 == file["data/i/data"][0, 0].view("u1").tolist()
+        assert file["data/s/data"][:].view("u1").tolist() == [[1]]
+        assert file["data/a/data"][:].view("u1").tolist() == [[1, 0, 1]]
+        assert file["data/i/data"][0, 0].view("u1").tolist() == [0, 1] * 150
 
 
 def test_a_timestamp_left_out_is_the_global_one(path: Path) -> None:
     frames = encode_message(pulse_id=7, global_timestamp_ns=1234, channels=[A, TEXT], values=[(1.0, None), ("x", None)])
     write(path, [frames])
     with h5py.File(path) as file:
-        assert [1234] == file[f"data/{A.name}/timestamp"][:].tolist()
-        assert [1234] == file["data/T/timestamp"][:].tolist()
+        assert file[f"data/{A.name}/timestamp"][:].tolist() == [1234]
+        assert file["data/T/timestamp"][:].tolist() == [1234]
 
 
 def test_strings_end_at_a_nul_and_keep_what_can_be_read(path: Path) -> None:
@@ -133,15 +133,15 @@ def test_strings_end_at_a_nul_and_keep_what_can_be_read(path: Path) -> None:
     frames[0][2], frames[1][2] = b"padded\0\0rest", b"bro\xffken"
     summary = write(path, frames)
     with h5py.File(path) as file:
-        assert ["padded", "bro\N{REPLACEMENT CHARACTER}ken", "x"] == file["data/T/data"].asstr()[:].tolist()
-    assert (3, 1) == (summary.channels[0].rows_present, summary.channels[0].damaged)
+        assert file["data/T/data"].asstr()[:].tolist() == ["padded", "bro\N{REPLACEMENT CHARACTER}ken", "x"]
+    assert (summary.channels[0].rows_present, summary.channels[0].damaged) == (3, 1)
 
 
 def test_an_empty_string_is_a_value_if_it_has_a_timestamp(path: Path) -> None:
     write(path, messages_of((TEXT,), [{"T": ""}, {"T": None}]))
     with h5py.File(path) as file:
-        assert [1, 0] == file["data/T/is_data_present"][:].tolist()
-        assert ["", ""] == file["data/T/data"].asstr()[:].tolist()
+        assert file["data/T/is_data_present"][:].tolist() == [1, 0]
+        assert file["data/T/data"].asstr()[:].tolist() == ["", ""]
 
 
 # Missing values
@@ -153,8 +153,8 @@ def test_where_a_value_is_missing_everything_is_zero(path: Path) -> None:
     with h5py.File(path) as file:
         for name, missing, zero in ((A.name, 1, [0.0]), ("W", 0, [0] * 10), ("T", 0, b"")):
             group = file["data"][name]
-            assert (0, 0, 0) == tuple(group[column][missing] for column in ("pulse_id", "is_data_present", "timestamp"))
-            assert 1 == group["is_data_present"][1 - missing]
+            assert tuple(group[column][missing] for column in ("pulse_id", "is_data_present", "timestamp")) == (0, 0, 0)
+            assert group["is_data_present"][1 - missing] == 1
             value = group["data"][missing]
             assert zero == (value if isinstance(value, bytes) else value.tolist())
 
@@ -162,8 +162,8 @@ def test_where_a_value_is_missing_everything_is_zero(path: Path) -> None:
 def test_a_channel_that_never_had_a_value_has_no_data(path: Path) -> None:
     write(path, messages_of((A, B), [{A.name: 1.0, "B": None}] * 3))
     with h5py.File(path) as file:
-        assert ["is_data_present", "pulse_id"] == sorted(file["data/B"])
-        assert [0, 0, 0] == file["data/B/pulse_id"][:].tolist()
+        assert sorted(file["data/B"]) == ["is_data_present", "pulse_id"]
+        assert file["data/B/pulse_id"][:].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("channel", [A, WAVEFORM, IMAGE, TEXT], ids=["scalar", "waveform", "image", "text"])
@@ -175,12 +175,15 @@ def test_a_channel_that_comes_later_has_zeros_before(path: Path, channel: Channe
     write(path, absent + empty + there, batch=200)
     with h5py.File(path) as file:
         group = file["data"][channel.name]
-        assert {"data": 1035, "pulse_id": 1035, "is_data_present": 1035, "timestamp": 1035} == {
-            name: len(dataset) for name, dataset in group.items()
+        assert {name: len(dataset) for name, dataset in group.items()} == {
+            "data": 1035,
+            "pulse_id": 1035,
+            "is_data_present": 1035,
+            "timestamp": 1035,
         }
-        assert [0] * 1033 + [1033, 1034] == group["pulse_id"][:].tolist()
+        assert group["pulse_id"][:].tolist() == [0] * 1033 + [1033, 1034]
         if channel.is_string:
-            assert [""] * 1033 + ["late"] * 2 == group["data"].asstr()[:].tolist()
+            assert group["data"].asstr()[:].tolist() == [""] * 1033 + ["late"] * 2
         else:
             assert not group["data"][:1033].any()
             assert group["data"][1033:].all()
@@ -189,18 +192,18 @@ def test_a_channel_that_comes_later_has_zeros_before(path: Path, channel: Channe
 def test_a_channel_that_disappears_is_missing_from_there_on(path: Path) -> None:
     write(path, messages_of((A, B), [{A.name: 1.0, "B": 2.0}] * 2) + messages_of((A,), [{A.name: 1.0}] * 2, first=102))
     with h5py.File(path) as file:
-        assert [100, 101, 0, 0] == file["data/B/pulse_id"][:].tolist()
-        assert [[2.0], [2.0], [0.0], [0.0]] == file["data/B/data"][:].tolist()
+        assert file["data/B/pulse_id"][:].tolist() == [100, 101, 0, 0]
+        assert file["data/B/data"][:].tolist() == [[2.0], [2.0], [0.0], [0.0]]
 
 
 def test_a_value_of_the_wrong_size_is_missing_and_counted(path: Path) -> None:
     frames = messages_of((A, WAVEFORM), [{A.name: 1.0, "W": np.ones(10, "i4")}] * 3)
     frames[1][2], frames[1][4] = b"1234567", bytes(41)
     summary = write(path, frames)
-    assert [(2, 1), (2, 1)] == [(each.rows_present, each.damaged) for each in summary.channels]
+    assert [(each.rows_present, each.damaged) for each in summary.channels] == [(2, 1), (2, 1)]
     with h5py.File(path) as file:
-        assert [1, 0, 1] == file["data/W/is_data_present"][:].tolist()
-        assert [[1.0], [0.0], [1.0]] == file[f"data/{A.name}/data"][:].tolist()
+        assert file["data/W/is_data_present"][:].tolist() == [1, 0, 1]
+        assert file[f"data/{A.name}/data"][:].tolist() == [[1.0], [0.0], [1.0]]
 
 
 # Changes of type, shape, compression, byte order
@@ -217,13 +220,13 @@ def test_after_a_change_of_type_or_shape_the_old_values_have_a_number(path: Path
     summary = write(path, messages)
     with h5py.File(path) as file:
         group = file["data/C"]
-        assert [[1.0]] * 3 == group["data(1)"][:].tolist()
-        assert [[0]] * 4 + [[2]] * 3 == group["data(2)"][:].tolist()
-        assert [""] * 8 + ["text"] * 3 + [""] == group["data"].asstr()[:].tolist()
-        assert [0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 0] == group["pulse_id"][:].tolist()
-        assert 12 == len(group["timestamp"])
-    assert ("data(1)", "data(2)", "data") == summary.channels[0].datasets
-    assert ("string", ()) == (summary.channels[0].type, summary.channels[0].shape)
+        assert group["data(1)"][:].tolist() == [[1.0]] * 3
+        assert group["data(2)"][:].tolist() == [[0]] * 4 + [[2]] * 3
+        assert group["data"].asstr()[:].tolist() == [""] * 8 + ["text"] * 3 + [""]
+        assert group["pulse_id"][:].tolist() == [0, 1, 2, 0, 4, 5, 6, 0, 8, 9, 10, 0]
+        assert len(group["timestamp"]) == 12
+    assert summary.channels[0].datasets == ("data(1)", "data(2)", "data")
+    assert (summary.channels[0].type, summary.channels[0].shape) == ("string", ())
 
 
 def test_a_change_of_shape_alone_is_a_change(path: Path) -> None:
@@ -231,13 +234,15 @@ def test_a_change_of_shape_alone_is_a_change(path: Path) -> None:
     first = messages_of((small,), [{"I": np.full((150, 250), 1)}] * 2)
     write(path, first + messages_of((large,), [{"I": np.full((200, 250), 2)}] * 2, first=102))
     with h5py.File(path) as file:
-        assert ((2, 150, 250), (4, 200, 250)) == (file["data/I/data(1)"].shape, file["data/I/data"].shape)
-        assert [0, 0, 2, 2] == file["data/I/data"][:, 0, 0].tolist()
+        assert (file["data/I/data(1)"].shape, file["data/I/data"].shape) == ((2, 150, 250), (4, 200, 250))
+        assert file["data/I/data"][:, 0, 0].tolist() == [0, 0, 2, 2]
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (400,), (200, 250)], ids=str)
 @pytest.mark.parametrize("first", [(kind, order) for kind in Compression for order in (False, True)], ids=str)
-def test_a_change_of_compression_or_byte_order_is_none(path: Path, shape: tuple[int, ...], first: tuple[Compression, bool]) -> None:
+def test_a_change_of_compression_or_byte_order_is_none(
+    path: Path, shape: tuple[int, ...], first: tuple[Compression, bool]
+) -> None:
     ways = [first, *((kind, order) for kind in Compression for order in (False, True))]
     messages, expected = [], []
     for compression, big_endian in ways:
@@ -247,7 +252,7 @@ def test_a_change_of_compression_or_byte_order_is_none(path: Path, shape: tuple[
         expected.append(value)
     write(path, messages)
     with h5py.File(path) as file:
-        assert ["data", "is_data_present", "pulse_id", "timestamp"] == sorted(file["data/C"])
+        assert sorted(file["data/C"]) == ["data", "is_data_present", "pulse_id", "timestamp"]
         assert np.array_equal(expected, file["data/C/data"][:].reshape(len(ways), *shape))
 
 
@@ -263,7 +268,7 @@ def test_compressed_values_are_chunks_as_they_came(path: Path, compression: Comp
         assert np.array_equal([image, np.zeros_like(image), image], dataset[:])
         mask, chunk = dataset.id.read_direct_chunk((2, 0, 0))
         skipped = 0 if compression is Compression.BITSHUFFLE_LZ4 else 4
-        assert (0, True) == (mask, bytes(chunk).endswith(frames[2][2][skipped:]))
+        assert (mask, bytes(chunk).endswith(frames[2][2][skipped:])) == (0, True)
 
 
 def test_a_payload_that_says_it_holds_nothing_is_missing(path: Path) -> None:
@@ -276,11 +281,11 @@ def test_a_payload_that_says_it_holds_nothing_is_missing(path: Path) -> None:
     for place in (2, 4, 6, 8):
         frames[1][place] = bytes(12)
     summary = write(path, frames)
-    assert [(2, 0)] * 4 == [(each.rows_present, each.damaged) for each in summary.channels]
+    assert [(each.rows_present, each.damaged) for each in summary.channels] == [(2, 0)] * 4
     with h5py.File(path) as file:
         for channel in channels:
-            assert [100, 0, 102] == file["data"][channel.name]["pulse_id"][:].tolist()
-            assert 0 == file["data"][channel.name]["timestamp"][1]
+            assert file["data"][channel.name]["pulse_id"][:].tolist() == [100, 0, 102]
+            assert file["data"][channel.name]["timestamp"][1] == 0
             assert not file["data"][channel.name]["data"][1].any()
 
 
@@ -290,10 +295,10 @@ def test_a_damaged_payload_is_missing_and_counted(path: Path) -> None:
     frames[0][2] = compress(Compression.BITSHUFFLE_LZ4, bytes(7000), item_bytes=2)
     frames[2][2] = frames[2][2][:40]
     summary = write(path, frames)
-    assert (1, 2) == (summary.channels[0].rows_present, summary.channels[0].damaged)
+    assert (summary.channels[0].rows_present, summary.channels[0].damaged) == (1, 2)
     with h5py.File(path) as file:
-        assert [0, 1, 0] == file["data/I/is_data_present"][:].tolist()
-        assert [0, 37500, 0] == file["data/I/data"][:].sum((1, 2)).tolist()
+        assert file["data/I/is_data_present"][:].tolist() == [0, 1, 0]
+        assert file["data/I/data"][:].sum((1, 2)).tolist() == [0, 37500, 0]
 
 
 # Trimming
@@ -306,12 +311,12 @@ def test_rows_beyond_the_end_are_taken_back(path: Path) -> None:
     messages += messages_of((A, other, new), [{A.name: 3.0, "B": 4, "N": 5.0}] * 3, first=103)
     summary = write(path, messages, rows=3)
     assert (3, [A.name, "B"]) == (summary.rows, [each.name for each in summary.channels])
-    assert [("data",), ("data",)] == [each.datasets for each in summary.channels]
-    assert [3, 3] == [each.rows_present for each in summary.channels]
+    assert [each.datasets for each in summary.channels] == [("data",), ("data",)]
+    assert [each.rows_present for each in summary.channels] == [3, 3]
     with h5py.File(path) as file:
         assert sorted([A.name, "B"]) == sorted(file["data"])
         assert (np.dtype("<f8"), [[2.0]] * 3) == (file["data/B/data"].dtype, file["data/B/data"][:].tolist())
-        assert [100, 101, 102] == file["stream/pulse_id"][:].tolist()
+        assert file["stream/pulse_id"][:].tolist() == [100, 101, 102]
 
 
 def test_an_acquisition_without_rows_gives_a_valid_file(path: Path) -> None:
@@ -319,10 +324,10 @@ def test_an_acquisition_without_rows_gives_a_valid_file(path: Path) -> None:
         file = PulseFile(path, options=FileOptions(overwrite=True))
         if messages:
             file.write(run_of(messages), np.arange(1), np.zeros(1, np.int64))
-        assert ((), 0) == (file.finish(rows).channels, file.rows - len(messages))
+        assert (file.finish(rows).channels, file.rows - len(messages)) == ((), 0)
         file.seal(None, {}, "{}")
         with h5py.File(path) as finished:
-            assert ((0,), []) == (finished["stream/pulse_id"].shape, list(finished["data"]))
+            assert (finished["stream/pulse_id"].shape, list(finished["data"])) == ((0,), [])
 
 
 # Names and sharing
@@ -331,14 +336,12 @@ def test_an_acquisition_without_rows_gives_a_valid_file(path: Path) -> None:
 def test_names_that_hdf5_cannot_hold_get_safe_ones_and_keep_their_own(path: Path) -> None:
     names = ["a/b", "..", "", "a_b", "twice", "twice", "nul\0", "\N{GREEK SMALL LETTER MU}"]
     channels = [Channel(name=name, type=ValueType.INT32) for name in names]
-    frames = encode_message(
-        pulse_id=1, global_timestamp_ns=1, channels=channels, values=[(i, None) for i in range(len(names))]
-    )
+    frames = encode_message(pulse_id=1, global_timestamp_ns=1, channels=channels, values=[(i, None) for i in range(len(names))])
     summary = write(path, [frames])
     assert names == [each.name for each in summary.channels]
     with h5py.File(path) as file:
         found = {name: (group["data"][0, 0], group.attrs.get("channel")) for name, group in file["data"].items()}
-    assert {
+    assert found == {
         "a_b": (0, "a/b"),
         "__": (1, ".."),
         "_": (2, ""),
@@ -347,7 +350,7 @@ def test_names_that_hdf5_cannot_hold_get_safe_ones_and_keep_their_own(path: Path
         "twice(2)": (5, "twice"),
         "nul_": (6, "nul\N{REPLACEMENT CHARACTER}"),
         "\N{GREEK SMALL LETTER MU}": (7, None),
-    } == found
+    }
 
 
 def test_equal_columns_are_stored_once(path: Path) -> None:
@@ -384,19 +387,19 @@ def test_parameters_are_fixed_strings_and_the_report_is_text(path: Path) -> None
     file.seal(None, {"general/user": "p12345", "general/process": "Zürich", "channels": ["A"]}, '{"outcome": "complete"}')
     with h5py.File(path) as finished:
         general = finished["general"]
-        assert (b"p12345", "S") == (general["user"][()], general["user"].dtype.kind)
-        assert ("Zürich", None) == (
+        assert (general["user"][()], general["user"].dtype.kind) == (b"p12345", "S")
+        assert (
             general["process"].asstr()[()],
             h5py.check_string_dtype(general["user"].dtype).length and None,
-        )
-        assert [b"not given", b"not given"] == [general[name][()] for name in ("created", "instrument")]
-        assert ["A"] == json.loads(general["channels"][()])
-        assert {"outcome": "complete"} == json.loads(finished["report"].asstr()[()])
+        ) == ("Zürich", None)
+        assert [general[name][()] for name in ("created", "instrument")] == [b"not given", b"not given"]
+        assert json.loads(general["channels"][()]) == ["A"]
+        assert json.loads(finished["report"].asstr()[()]) == {"outcome": "complete"}
 
 
 def test_axis_0_can_grow_and_old_readers_can_read(path: Path) -> None:
     write(path, messages_of((A, WAVEFORM, TEXT), [{A.name: 1.0, "W": np.ones(10), "T": "t"}] * 6))
-    assert 0 == path.read_bytes()[8]  # version of the superblock: the oldest there is
+    assert path.read_bytes()[8] == 0  # version of the superblock: the oldest there is
     with h5py.File(path) as file:
         for dataset in (file[f"data/{A.name}/data"], file["data/W/data"], file["data/T/data"], file["stream/pulse_id"]):
             assert (None, *dataset.shape[1:]) == dataset.maxshape
@@ -427,7 +430,7 @@ def test_another_final_name_may_be_given(path: Path, tmp_path: Path) -> None:
     file = PulseFile(path)
     file.finish(0)
     file.seal(tmp_path / "elsewhere" / "other.h5", {}, "{}")
-    assert ["elsewhere"] == os.listdir(tmp_path)
+    assert os.listdir(tmp_path) == ["elsewhere"]
 
 
 def test_earlier_files_are_moved_aside(path: Path) -> None:
@@ -436,7 +439,7 @@ def test_earlier_files_are_moved_aside(path: Path) -> None:
     file = PulseFile(path)
     file.finish(0)
     assert path.with_name(path.name + ".2") == file.seal(None, {}, "{}")
-    assert ("first", "older") == tuple(path.with_name(f"{path.name}.{n}").read_text() for n in (2, 1))
+    assert tuple(path.with_name(f"{path.name}.{n}").read_text() for n in (2, 1)) == ("first", "older")
 
 
 def test_earlier_files_are_replaced_if_that_is_wanted(path: Path) -> None:
@@ -451,14 +454,14 @@ def test_earlier_files_are_replaced_if_that_is_wanted(path: Path) -> None:
 def test_what_a_crash_left_behind_is_never_destroyed(path: Path) -> None:
     path.with_name(path.name + ".partial").write_text("precious")
     PulseFile(path).abandon()
-    assert "precious" == path.with_name(path.name + ".partial.1").read_text()
+    assert path.with_name(path.name + ".partial.1").read_text() == "precious"
 
 
 def test_two_writers_cannot_write_the_same_file(path: Path) -> None:
     first = PulseFile(path)
     with pytest.raises(OutputError, match="another writer") as caught:
         PulseFile(path)
-    assert errno.EBUSY == caught.value.errno
+    assert caught.value.errno == errno.EBUSY
     first.finish(0)
     first.seal(None, {}, "{}")
     assert h5py.is_hdf5(path)
@@ -468,7 +471,7 @@ def test_an_abandoned_file_leaves_nothing(path: Path) -> None:
     file = PulseFile(path)
     file.write(run_of(messages_of((A,), [{A.name: 1.0}])), np.arange(1), np.zeros(1, np.int64))
     file.abandon()
-    assert [] == os.listdir(path.parent)
+    assert os.listdir(path.parent) == []
 
 
 def test_no_room_is_left_reserved_in_a_finished_file(path: Path) -> None:
@@ -479,7 +482,11 @@ def test_no_room_is_left_reserved_in_a_finished_file(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "number", "advice"),
-    [("a_file/run.h5", errno.ENOTDIR, "not a folder"), ("a_folder", errno.EISDIR, "it is a folder"), ("x" * 300, errno.ENAMETOOLONG, "shorter")],
+    [
+        ("a_file/run.h5", errno.ENOTDIR, "not a folder"),
+        ("a_folder", errno.EISDIR, "it is a folder"),
+        ("x" * 300, errno.ENAMETOOLONG, "shorter"),
+    ],
 )
 def test_impossible_places_are_refused_with_advice(tmp_path: Path, name: str, number: int, advice: str) -> None:
     (tmp_path / "a_file").write_text("")
@@ -504,7 +511,7 @@ def test_when_nothing_more_fits_the_file_is_finished_with_what_it_has(path: Path
     run = run_of(messages_of((A, IMAGE, TEXT), [{A.name: 1.0, IMAGE.name: np.ones((150, 250)), "T": "t"}] * 10, first=1))
     with file_size_limit(10_000_000):
         file = PulseFile(path)
-        with pytest.raises(OutputError, match="file sizes") as caught:
+        with pytest.raises(OutputError, match="file sizes") as caught:  # noqa: PT012 - which one it is cannot be told
             for _ in range(20):
                 file.write(run, np.arange(10), np.zeros(10, np.int64))
                 file.flush()
@@ -516,7 +523,7 @@ def test_when_nothing_more_fits_the_file_is_finished_with_what_it_has(path: Path
         assert 20 <= file.rows < 200
         assert file.rows * 37500 == finished[f"data/{IMAGE.name}/data"][:].sum()
         assert list(range(1, 11)) * (file.rows // 10) == finished[f"data/{A.name}/pulse_id"][:].tolist()
-        assert {"outcome": "failed"} == json.loads(finished["report"].asstr()[()])
+        assert json.loads(finished["report"].asstr()[()]) == {"outcome": "failed"}
 
 
 WRITE_AND_DIE = """
@@ -537,7 +544,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_what_was_flushed_survives_a_kill(path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", WRITE_AND_DIE, str(path)], check=False, timeout=50)
-    assert -signal.SIGKILL == ended.returncode
+    assert ended.returncode == -signal.SIGKILL
     with h5py.File(path.with_name(path.name + ".partial")) as file:
         assert list(range(1, 61)) == file["stream/pulse_id"][:60].tolist()
         assert list(range(1, 61)) == file["data/A/pulse_id"][:60].tolist()
@@ -554,12 +561,12 @@ def test_messages_that_cannot_be_assigned_are_refused_and_nothing_is_written(pat
     file = PulseFile(path)
     with pytest.raises(MessageError, match="2 frames"):
         file.write(run_of(messages), np.arange(3), np.zeros(3, np.int64))
-    assert 0 == file.rows
+    assert file.rows == 0
     file.write(run_of(messages), np.array([0, 2]), np.zeros(2, np.int64))
-    assert 2 == file.finish(2).rows
+    assert file.finish(2).rows == 2
     file.seal(None, {}, "{}")
     with h5py.File(path) as finished:
-        assert [100, 102] == finished[f"data/{A.name}/pulse_id"][:].tolist()
+        assert finished[f"data/{A.name}/pulse_id"][:].tolist() == [100, 102]
 
 
 def test_memory_of_a_run_may_be_used_again_at_once(path: Path) -> None:
@@ -570,10 +577,10 @@ def test_memory_of_a_run_may_be_used_again_at_once(path: Path) -> None:
     file.finish(2)
     file.seal(None, {}, "{}")
     with h5py.File(path) as finished:
-        assert [1.0, 1, b"text", 1] == [
+        assert [
             finished["data"][name]["data"][1].flat[0] if name != "T" else finished["data/T/data"][1]
             for name in (A.name, "W", "T", IMAGE.name)
-        ]
+        ] == [1.0, 1, b"text", 1]
 
 
 def test_a_dry_run_counts_the_same_and_writes_nothing(tmp_path: Path) -> None:
@@ -585,4 +592,4 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(tmp_path: Path) -> None:
     real, dry = write(tmp_path / "real.h5", messages), write(None, messages)
     assert [(each.name, each.rows_present) for each in real.channels] == [(each.name, each.rows_present) for each in dry.channels]
     assert (real.channels[0].damaged, real.rows, 0) == (dry.channels[0].damaged, dry.rows, dry.bytes)
-    assert ["real.h5"] == os.listdir(tmp_path)
+    assert os.listdir(tmp_path) == ["real.h5"]
