@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.relay.outbox import Outbox, Views
-from sf_bsread_writer.relay.requests import Ping, Requests, Subscription
-from sf_bsread_writer.relay.subscriptions import Subscriptions
 from sf_bsread_writer.ring.cursor import Cursor, Select, Slice
 from sf_bsread_writer.ring.log import Rows
 from sf_bsread_writer.ring.ring import Ring
@@ -39,6 +37,8 @@ from sf_bsread_writer.zmtp.extension import (
 from sf_bsread_writer.zmtp.frames import encode_pong
 from sf_bsread_writer.zmtp.handshake import SocketType
 from sf_bsread_writer.zmtp.peer import Connection
+from sf_bsread_writer.zmtp.requests import Ping, Requests, Subscription
+from sf_bsread_writer.zmtp.subscriptions import Subscriptions
 
 logger = logging.getLogger(__name__)
 

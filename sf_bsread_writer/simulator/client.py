@@ -7,28 +7,22 @@ not reset the connection: the kernel throws away what it has not yet delivered w
 import asyncio
 import contextlib
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.simulator.batch import Batch
 from sf_bsread_writer.simulator.prepared import MAIN_HEADER_START
 from sf_bsread_writer.zmtp.connection import Connection
-from sf_bsread_writer.zmtp.frames import (
-    encode_pong,
-    parse_command,
-    parse_subscription_message,
-    read_frame_header,
-    subscription_change,
-)
+from sf_bsread_writer.zmtp.frames import encode_pong
 from sf_bsread_writer.zmtp.handshake import SocketType
+from sf_bsread_writer.zmtp.requests import Ping, Requests, Subscription
+from sf_bsread_writer.zmtp.subscriptions import Subscriptions
 
 _PIECES_AT_ONCE = 1024
 """IOV_MAX of Linux: more pieces than this in one call are an error."""
 
 _RECEIVE_BYTES = 16 * 1024
-_MAX_FRAME_BYTES = 64 * 1024
-"""Clients say little; one that sends more in a frame is no reader."""
 
 
 class Client:
@@ -48,20 +42,19 @@ class Client:
         self._queue: deque[Batch] = deque()
         self._piece = self._offset = 0
         self._waiting = self._ended = self._pong_queued = False
-        self._received = bytearray(connection.leftover)
-        self._subscriptions: Counter[bytes] = Counter()
+        self._is_sub = connection.socket_type is SocketType.PUB
+        self._requests = Requests(is_sub=self._is_sub)
+        self._subscriptions = Subscriptions()
         self._loop.add_reader(self._socket, self._readable)
-        if self._received:
-            self._loop.call_soon(self._understand)
+        if connection.leftover:
+            self._loop.call_soon(self._understand, connection.leftover)
 
     @property
     def wants_messages(self) -> bool:
         """False for a SUB that has not subscribed to anything that our messages begin with."""
         if self._ended:
             return False
-        if self._connection.socket_type is SocketType.PUSH:
-            return True
-        return any(MAIN_HEADER_START.startswith(prefix) for prefix in self._subscriptions)
+        return not self._is_sub or self._subscriptions.want(MAIN_HEADER_START)
 
     def offer(self, batch: Batch, *, room: int) -> None:
         """Queues the messages of ``batch`` for which there is room and sends what the socket takes; the others are left out."""
@@ -142,38 +135,22 @@ class Client:
         if not data:
             self.close()
             return
-        self._received += data
-        self._understand()
+        self._understand(data)
 
-    def _understand(self) -> None:
-        """Acts on every whole frame that the client has sent; ends the connection if they are no ZMTP frames."""
+    def _understand(self, data: bytes) -> None:
+        """Acts on what the client has said; ends the connection if no reader says such a thing."""
         if self._ended:
             return
         try:
-            position = 0
-            while header := read_frame_header(self._received, position, len(self._received), max_frame_bytes=_MAX_FRAME_BYTES):
-                if header.body_stop > len(self._received):
-                    break
-                self._act(bytes(self._received[header.body_start : header.body_stop]), command=header.command)
-                position = header.body_stop
-            del self._received[:position]
+            for request in self._requests.feed(data):
+                match request:
+                    case Ping(data=context):
+                        self._queue_pong(encode_pong(context))
+                    case Subscription(subscribe=subscribe, prefix=prefix):
+                        self._subscriptions.change(subscribe, prefix)
+                        self._on_change()
         except PeerError:
             self.close()
-
-    def _act(self, body: bytes, *, command: bool) -> None:
-        if command:
-            name, data = parse_command(body)
-            if name == "PING":
-                self._queue_pong(encode_pong(data))
-                return
-            change = subscription_change(name, data)
-        else:
-            change = parse_subscription_message(body)
-        if change is not None:
-            subscribes, prefix = change
-            self._subscriptions[prefix] += 1 if subscribes else -1
-            self._subscriptions = +self._subscriptions
-            self._on_change()
 
     def _queue_pong(self, pong: bytes) -> None:
         """Puts the answer behind the message that is being sent, before those that wait; one at a time, whatever is asked."""

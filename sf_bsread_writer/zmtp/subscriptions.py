@@ -36,6 +36,10 @@ class Subscriptions:
         if len(self._prefixes) > _MOST_SUBSCRIPTIONS:
             raise PeerError(f"has more than {_MOST_SUBSCRIPTIONS} subscriptions")
 
+    def want(self, beginning: bytes) -> bool:
+        """Whether messages are wanted that begin so."""
+        return beginning.startswith(tuple(self._prefixes))
+
     def wanted(self, view: memoryview, starts: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of the messages that begin at ``starts`` in ``view`` are wanted."""
         prefixes = tuple(self._prefixes)

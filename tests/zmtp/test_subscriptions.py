@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sf_bsread_writer.errors import PeerError
-from sf_bsread_writer.relay.subscriptions import Subscriptions
 from sf_bsread_writer.zmtp.frames import encode_message
+from sf_bsread_writer.zmtp.subscriptions import Subscriptions
 
 PREFIXES = st.text("ab", max_size=3).map(str.encode)
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sf_bsread_writer.errors import PeerError
-from sf_bsread_writer.relay.requests import MAX_REQUEST_BYTES, Ping, Request, Requests, Subscription
 from sf_bsread_writer.zmtp.extension import MarkRequest, Started, StartRequest, encode_extension
 from sf_bsread_writer.zmtp.frames import encode_command, encode_frame, encode_subscribe
+from sf_bsread_writer.zmtp.requests import MAX_REQUEST_BYTES, Ping, Request, Requests, Subscription
 
 START = StartRequest(generation=3, at="pulse 7")
 MARK = MarkRequest(token=5)
