@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from sf_bsread_writer import __version__, logs
-from sf_bsread_writer.commandline import Parser
+from sf_bsread_writer.commandline import Parser, size
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
 from sf_bsread_writer.relay.config import (
     ALL_INTERFACES,
@@ -17,11 +17,9 @@ from sf_bsread_writer.relay.config import (
     DEFAULT_MAX_CLIENTS,
     DEFAULT_PORT,
     BufferConfig,
-    default_memory_limit_bytes,
-    memory_warning,
-    parse_bytes,
 )
 from sf_bsread_writer.relay.service import Relay
+from sf_bsread_writer.ring.memory import default_memory_limit_bytes, memory_warning
 from sf_bsread_writer.zmtp.address import parse_address
 from sf_bsread_writer.zmtp.peer import Mode
 
@@ -54,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--analyzer", action="store_true", help="log anomalies of the incoming stream")
     result.add_argument(
         "--memory_limit",
-        type=_size,
+        type=size,
         metavar="BYTES",
         help="memory that messages may take, K, M, G or T may follow; default a quarter of the machine's",
     )
@@ -86,13 +84,6 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
         bind=given.bind,
         max_clients=given.max_clients,
     )
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 async def serve(config: BufferConfig) -> None:

@@ -1,6 +1,11 @@
-"""What the command lines of all programs have in common: a mistake is told in one line, and ends with the code for it."""
+"""What the command lines of all programs have in common: a mistake is told in one line, and ends with the code for it.
+
+`size` and `positive_seconds` are types of arguments as argparse takes them.
+"""
 
 import argparse
+import re
+from contextlib import suppress
 from typing import NoReturn
 
 from sf_bsread_writer.errors import ExitCode
@@ -12,3 +17,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the process; also for mistakes that only show when the values are looked at together."""
         self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+
+def size(text: str) -> int:
+    """``4G``, ``512M``, ``1.5GiB`` or ``1000000`` as bytes, in powers of 1024; raises ArgumentTypeError with the text."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"size {text!r} is not understood; expected a number of bytes such as 500M or 4G")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def positive_seconds(text: str) -> float:
+    """A finite time; raises ArgumentTypeError with the text."""
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 < seconds < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds; give for example 30")

@@ -17,13 +17,13 @@ from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
-from sf_bsread_writer.commandline import Parser
+from sf_bsread_writer.commandline import Parser, positive_seconds, size
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.privileges import switch_user
-from sf_bsread_writer.relay.config import check_memory_limit, limits_within, memory_warning, parse_bytes
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
+from sf_bsread_writer.ring.memory import check_memory_limit, limits_within, memory_warning
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
 from sf_bsread_writer.zmtp.address import Address, parse_address
 
@@ -81,14 +81,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--overwrite", action="store_true", help="replace an existing file; default: move it aside to NAME.1")
     result.add_argument(
         "--stall_timeout",
-        type=_positive_seconds,
+        type=positive_seconds,
         default=30.0,
         metavar="SECONDS",
         help="close the file when a stop is set and the stream has been silent for so long; default 30",
     )
     result.add_argument(
         "--memory_limit",
-        type=_size,
+        type=size,
         default=256 * MIB,
         metavar="BYTES",
         help="memory for messages that are not written yet, K, M or G may follow; default 256M",
@@ -124,21 +124,6 @@ def _user_id(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a number; give what `id -u {text}` prints, or -1 to keep the current user"
         ) from None
-
-
-def _size(text: str) -> int:
-    try:
-        return parse_bytes(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _positive_seconds(text: str) -> float:
-    with suppress(ValueError):
-        seconds = float(text)
-        if 0 < seconds < float("inf"):
-            return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds; give for example 30")
 
 
 async def serve(config: WriterConfig) -> ExitCode:

@@ -6,7 +6,8 @@ import pytest
 
 from sf_bsread_writer.errors import UsageError
 from sf_bsread_writer.message.scanner import Limits
-from sf_bsread_writer.relay.config import BufferConfig, default_memory_limit_bytes, parse_bytes
+from sf_bsread_writer.relay.config import BufferConfig
+from sf_bsread_writer.ring.memory import default_memory_limit_bytes
 from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.zmtp.address import Address
 
@@ -16,28 +17,6 @@ SOURCE = Address("localhost", 9999)
 
 def config(**settings: Any) -> BufferConfig:
     return BufferConfig(source=SOURCE, **settings)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("1000000", 1_000_000),
-        ("4G", 4 << 30),
-        ("512M", 512 << 20),
-        ("1.5k", 1536),
-        ("2 GiB", 2 << 30),
-        ("3mb", 3 << 20),
-        ("1T", 1 << 40),
-    ],
-)
-def test_sizes_are_read_in_powers_of_1024(text: str, size: int) -> None:
-    assert parse_bytes(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "G", "-1", "4X", "1e9", "4 G B", "1_000", "٤G", "0x10", "nan"])
-def test_other_texts_are_no_sizes(text: str) -> None:
-    with pytest.raises(UsageError, match="expected a number of bytes such as 500M or 4G"):
-        parse_bytes(text)
 
 
 @pytest.mark.parametrize(
