@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sf_bsread_writer.errors import ExitCode, UsageError
-from sf_bsread_writer.model import PulseRange
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from sf_bsread_writer.hdf5.inspect import ChannelFindings, FileFindings, Gaps
+    from sf_bsread_writer.model import PulseRange
 
 MAX_SHOWN_RANGES = 5
 """Ranges in a cell of the table; ``--json`` has more."""
@@ -55,8 +55,10 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.COMPLETE if findings.is_as_asked else ExitCode.INCOMPLETE
 
 
-def parse_range(text: str) -> PulseRange:
+def parse_range(text: str) -> "PulseRange":
     """``100:599`` as pulses 100..599, both inclusive; raises `UsageError`."""
+    from sf_bsread_writer.model import PulseRange
+
     first, colon, last = text.partition(":")
     try:
         if colon:
