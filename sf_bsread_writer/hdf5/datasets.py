@@ -60,7 +60,7 @@ class _Kind:
 
     def __init__(self, layout: DatasetLayout, rows: int) -> None:
         self._row_shape = layout.row_shape
-        self._rows = rows
+        self.rows = rows
         self._type = h5t.py_create(h5py.string_dtype() if layout.dtype is None else layout.dtype, logical=True)
         self._space = h5s.create_simple((rows, *layout.row_shape), (h5s.UNLIMITED, *layout.row_shape))
         self._creation = h5p.create(h5p.DATASET_CREATE)
@@ -75,7 +75,12 @@ class _Kind:
     def create(self, group: h5g.GroupID, name: bytes, links: h5p.PropLCID) -> Dataset:
         """A new dataset."""
         id = h5d.create(group, name, self._type, self._space, self._creation, links, self._access)
-        return Dataset(id, self._row_shape, self._rows)
+        return Dataset(id, self._row_shape, self.rows)
+
+    def open(self, group: h5g.GroupID, name: bytes) -> Dataset:
+        """One that was created before."""
+        id = h5d.open(group, name, self._access)
+        return Dataset(id, self._row_shape, id.shape[0])
 
 
 class Datasets:
@@ -97,7 +102,7 @@ class Datasets:
         self._named = 0
         self._links = h5p.create(h5p.LINK_CREATE)
         self._links.set_char_encoding(h5t.CSET_UTF8)
-        self._kinds: dict[tuple[int, DatasetLayout], _Kind] = {}
+        self._kinds: dict[DatasetLayout, _Kind] = {}
 
     def write_chunk(self, column: Column, first_row: int, chunk: Chunk, filter_mask: int = 0) -> None:
         """As in `Sink`."""
@@ -125,27 +130,31 @@ class Datasets:
             return  # nothing written yet that would have to be copied
         members = self._members(split.new)
         group = self._unlinked(members[0])
-        copies = []
-        for name, dataset in zip((PULSE_ID, IS_DATA_PRESENT), self._classes[split.old], strict=True):
-            h5o.copy(dataset.id, b".", group, name, None, self._links)
-            copies.append(Dataset(h5d.open(group, name), dataset.row_shape, dataset.rows))
-        self._classes[split.new] = copies[0], copies[1]
+        pulse_id, is_data_present = self._classes[split.old]
+        h5o.copy(pulse_id.id, b".", group, PULSE_ID, None, self._links)
+        h5o.copy(is_data_present.id, b".", group, IS_DATA_PRESENT, None, self._links)
+        self._classes[split.new] = (
+            self._kind(TIMES).open(group, PULSE_ID),
+            self._kind(FLAGS).open(group, IS_DATA_PRESENT),
+        )
         self._linked[members[0]] = split.new
         self._link(members[1:], split.new)
 
     def retire(self, column: Column, name: str) -> None:
         """As in `Sink`."""
         self._rename(column, name)
+        dataset = self._datasets.pop(column)  # not kept open: a channel that changes with each message would have thousands
         if column.last_row is not None:
-            self._datasets[column].resize(column.last_row + 1)
+            dataset.resize(column.last_row + 1)
 
     def revive(self, column: Column, name: str) -> None:
         """As in `Sink`."""
         self._rename(column, name)
+        self._datasets[column] = self._kind(column.layout).open(self.group(column.group), name.encode())
 
     def drop(self, column: Column) -> None:
         """As in `Sink`."""
-        if self._datasets.pop(column, None) is not None:
+        if self._datasets.pop(column, None) is not None or column.last_row is not None:
             self.group(column.group).unlink(column.name.encode())
 
     def complete(self) -> None:
@@ -200,9 +209,13 @@ class Datasets:
         return dataset
 
     def _create(self, group: h5g.GroupID, name: bytes, layout: DatasetLayout) -> Dataset:
-        if (self.rows, layout) not in self._kinds:
-            self._kinds[self.rows, layout] = _Kind(layout, self.rows)
-        return self._kinds[self.rows, layout].create(group, name, self._links)
+        return self._kind(layout).create(group, name, self._links)
+
+    def _kind(self, layout: DatasetLayout) -> _Kind:
+        kind = self._kinds.get(layout)
+        if kind is None or kind.rows != self.rows:
+            kind = self._kinds[layout] = _Kind(layout, self.rows)
+        return kind
 
     def _rename(self, column: Column, name: str) -> None:
         self.group(column.group).links.move(column.name.encode(), self.group(column.group), name.encode(), self._links)
