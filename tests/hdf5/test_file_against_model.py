@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ QUIET = Stretch((Channel(name="P", type=ValueType.UINT8),), ("there",), 1019)
 def streams(draw: st.DrawFn) -> Stream:
     """Up to four stretches, in which each channel comes in one of its variants, or not at all."""
     variants = [draw(channel_variants(name)) for name in NAMES[: draw(st.integers(1, len(NAMES)))]]
-    stretches = [QUIET] if draw(st.integers(0, 3)) == 0 else []
+    stretches = [QUIET] if draw(st.integers(0, 5)) == 0 else []
     for _ in range(draw(st.integers(1, 4))):
         channels = tuple(draw(st.sampled_from(each)) for each in variants if draw(st.integers(0, 4)))
         habits = tuple(draw(st.sampled_from(HABITS)) for _ in channels)
@@ -105,6 +106,12 @@ def _messages(stream: Stream) -> list[list[bytes]]:
     for stretch in stream.stretches:
         messages += [_message(len(messages) + row, stretch.channels, stretch.habits, random) for row in range(stretch.messages)]
     return messages
+
+
+@cache
+def _quiet_messages() -> list[list[bytes]]:
+    random = np.random.default_rng(1)
+    return [_message(row, QUIET.channels, QUIET.habits, random) for row in range(QUIET.messages)]
 
 
 def _message(row: int, channels: Sequence[Channel], habits: Sequence[str], random: np.random.Generator) -> list[bytes]:
