@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sf_bsread_writer.testing.programs import running, wait_until
+from sf_bsread_writer.testing.programs import running
 
 pytestmark = pytest.mark.system
 
@@ -65,7 +65,7 @@ def test_the_tutorial_leads_to_its_file(tmp_path: Path, take_port: Callable[[], 
         running("writer", *writer) as acquisition,
     ):
         assert source.wait_for_exit() == 0
-        wait_until(lambda: connected[0] in acquisition.lines, "the writer serves REST")
+        acquisition.wait_for_line(f"^{re.escape(connected[0])}$")
         acquisition.wait_for_line(r"Connected to the buffer at \S+, which holds \d+ messages, pulses \d+\.\.\d+$")
         answers = [subprocess.run([*request, "-s"], check=True, capture_output=True, text=True).stdout for request in requests]
         assert acquisition.wait_for_exit() == 0
