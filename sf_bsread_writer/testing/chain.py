@@ -5,13 +5,15 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import h5py
 import msgspec
+import numpy as np
 import zmq
 
 from sf_bsread_writer.acquire.report import Report, describe
@@ -25,6 +27,9 @@ from sf_bsread_writer.zmtp.address import Address, parse_address
 from sf_bsread_writer.zmtp.extension import Holdings, StartPoint, client_properties
 from sf_bsread_writer.zmtp.handshake import SocketType
 from sf_bsread_writer.zmtp.peer import connect
+
+BALLAST_BYTES = 12 << 20
+"""Linux gives the two sockets of a connection on one machine 10 MB at most, unless told otherwise."""
 
 _SEND_TIMEOUT_MS = 10_000
 
@@ -132,6 +137,12 @@ class Feed:
         self.buffer.wait_until_it_holds(newest=sent[-1])
         return sent
 
+    def send_ballast(self) -> None:
+        """One message, the next pulse's, of more bytes than the sockets to a reader that does not read can take."""
+        self.source.send(self.next_pulse_id, {"BALLAST": np.zeros(BALLAST_BYTES, np.uint8)})
+        self.buffer.wait_until_it_holds(newest=self.next_pulse_id)
+        self.next_pulse_id += 1
+
 
 class Writer:
     """A running writer and its REST face; every answer is checked to be HTTP 200. ``path`` is its output file."""
@@ -224,3 +235,9 @@ def writer_of(stream: str, output_file: Path | str, *arguments: object, connecte
         if connected:
             program.wait_for_line(r"Connected to the")
         yield Writer(program, url, Path(output_file))
+
+
+def writers_on(stream: str, output_files: Sequence[Path], stack: ExitStack) -> list[Writer]:
+    """A writer for each file, all started at the same time; they end with the stack."""
+    with ThreadPoolExecutor(len(output_files)) as pool:
+        return list(pool.map(lambda path: stack.enter_context(writer_of(stream, path)), output_files))

@@ -1,7 +1,8 @@
 """What most tests of the main job share: a source and a buffer for all tests of a module, and a writer for each test."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -17,8 +18,28 @@ def feed() -> Iterator[Feed]:
         yield feed
 
 
+@pytest.fixture(scope="module")
+def next_writer(feed: Feed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Writer]]:
+    """Gives a new writer on the shared buffer at each call; the one after it is being started meanwhile, to save time."""
+    with ExitStack() as writers, ThreadPoolExecutor(1) as starter:
+
+        def start() -> Writer:
+            path = tmp_path_factory.mktemp("writer") / "run.h5"
+            return writers.enter_context(writer_of(feed.buffer.address, path))
+
+        ahead = [starter.submit(start)]
+
+        def take() -> Writer:
+            writer = ahead.pop().result()
+            ahead.append(starter.submit(start))
+            return writer
+
+        yield take
+
+
 @pytest.fixture
-def writer(feed: Feed, tmp_path: Path) -> Iterator[Writer]:
+def writer(next_writer: Callable[[], Writer]) -> Iterator[Writer]:
     """A writer on the shared buffer, waiting for its start."""
-    with writer_of(feed.buffer.address, tmp_path / "run.h5") as writer:
-        yield writer
+    writer = next_writer()
+    yield writer
+    writer.program.end()

@@ -1,6 +1,5 @@
 """Several readers of one buffer: every one gets every pulse, at its own pace, and none is held up by another."""
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,42 +7,31 @@ import numpy as np
 import pytest
 
 from sf_bsread_writer.testing.beam import assert_holds
-from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, writer_of
+from sf_bsread_writer.testing.chain import BALLAST_BYTES, Feed, ZmqSource, buffer_of, writer_of, writers_on
 from sf_bsread_writer.testing.wire import Reader
 from sf_bsread_writer.zmtp.address import parse_address
 
 pytestmark = pytest.mark.system
 
 PROMPTLY_S = 5.0
-BALLAST_BYTES = 12 << 20
-"""More than the sockets between the buffer and a reader that does not read can take."""
 
 
-def writers_on(address: str, folder: Path, count: int, stack: ExitStack) -> list[Writer]:
-    """So many writers, started at the same time."""
-    with ThreadPoolExecutor(count) as pool:
-        contexts = [writer_of(address, folder / f"{number}.h5") for number in range(count)]
-        return list(pool.map(stack.enter_context, contexts))
-
-
-@pytest.mark.parametrize("count", [2, 8])
-def test_each_of_several_writers_gets_its_whole_range_though_one_reader_stands_still(count: int, tmp_path: Path) -> None:
+def test_two_writers_beside_a_reader_that_stands_still_get_every_pulse_each(tmp_path: Path) -> None:
+    """Eight of them are in ``test_main_job.py``."""
     with ZmqSource() as source, buffer_of(source.address, "-b", 1000) as buffer, ExitStack() as stack:
         stack.enter_context(Reader(parse_address(buffer.address)))  # connected, and never reads
         feed = Feed(source, buffer)
-        source.send(feed.next_pulse_id, {"BALLAST": np.zeros(BALLAST_BYTES, np.uint8)})
-        feed.next_pulse_id += 1
-        writers = writers_on(buffer.address, tmp_path, count, stack)
-        sent = feed.send(200)
-        ranges = [range(sent[0] + 10 * number, sent[-1] + 100 - 10 * number) for number in range(count)]
-        for writer, wanted in zip(writers, ranges, strict=True):
-            writer.put(f"/start_pulse_id/{wanted[0]}")
-            writer.put(f"/stop_pulse_id/{wanted[-1]}")
-        feed.send(100)
-        for writer, wanted in zip(writers, ranges, strict=True):
+        feed.send_ballast()
+        writers = writers_on(buffer.address, [tmp_path / "one.h5", tmp_path / "two.h5"], stack)
+        for writer in writers:
+            writer.put("/start_now")
+        sent = feed.send(300)
+        for writer in writers:
+            writer.put("/stop_now")
+        for writer in writers:
             report = writer.ended(within_s=PROMPTLY_S)
-            assert_holds(writer.path, wanted)
-            assert (report.rows, report.lost_in_buffer) == (len(wanted), 0)
+            assert_holds(writer.path, sent)
+            assert (report.rows, report.lost_in_buffer) == (300, 0)
 
 
 def test_who_stands_still_is_overtaken_and_goes_on_at_the_oldest_with_whole_messages(tmp_path: Path) -> None:

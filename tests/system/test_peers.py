@@ -124,19 +124,30 @@ SIMULATED = (
 )
 
 
-@pytest.mark.parametrize("mode", ["push", "pub"])
-def test_the_simulator_s_pulses_are_written_value_by_value(mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "ways"), [("push", ["direct"]), ("pub", ["buffered", "direct"])])
+def test_the_simulator_s_pulses_are_written_value_by_value(mode: str, ways: list[str], tmp_path: Path) -> None:
     """It gives every client every message, in both modes."""
     channels = [*preset("types"), *map(parse_channel, SIMULATED)]
     options = ["--preset", "types", *(f"--channel={text}" for text in SIMULATED), "--dh_compression", "bitshuffle_lz4"]
-    stream = ["--mode", mode, "--first_pulse_id", FIRST, "--messages", LAST - FIRST + 1, "--rate", 0, "--wait_for_client", 3]
+    stream = [
+        "--mode",
+        mode,
+        "--first_pulse_id",
+        FIRST,
+        "--messages",
+        LAST - FIRST + 1,
+        "--rate",
+        0,
+        "--wait_for_client",
+        len(ways) + 1,
+    ]
     with running("cli/__main__", "simulate", *stream, *options) as simulator:
         address = simulator.wait_for_line(r"tcp://\S+")[0]
-        with writers_of(["buffered", "direct"], address, tmp_path) as writers:
+        with writers_of(ways, address, tmp_path) as writers:
             for writer in writers:
                 writer.put(f"/start_pulse_id/{FIRST + 3}")
                 writer.put(f"/stop_pulse_id/{LAST}")
-            with zmq_reader(zmq.PULL if mode == "push" else zmq.SUB, address):  # the third, for which the stream waits
+            with zmq_reader(zmq.PULL if mode == "push" else zmq.SUB, address):  # the last one for which the stream waits
                 for writer in writers:
                     writer.ended(within_s=PROMPTLY_S)
                     assert_holds_simulated(writer.path, channels, range(FIRST + 3, LAST + 1))
