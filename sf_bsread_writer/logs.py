@@ -6,6 +6,8 @@ A complaint that repeats itself is logged once and then counted: see `Complaints
 import logging
 from collections import Counter
 
+MOST_REASONS = 10
+
 LEVELS = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
 
 
@@ -25,12 +27,26 @@ class Complaints:
         self._logger = logger
         self._interval_s = interval_s
         self._logged: dict[str, tuple[float, int]] = {}
+        self._reasons: dict[str, set[str]] = {}
 
     def add(self, kind: str, text: str, *, now_s: float, times: int = 1) -> bool:
         """Counts ``times`` complaints of this kind and logs ``text`` if it is due; ``now_s`` is a monotonic clock.
 
         Returns whether it was logged.
         """
+        return self._add(kind, text, now_s=now_s, times=times)
+
+    def add_reason(self, kind: str, text: str, *, now_s: float) -> bool:
+        """As `add`, but another text is news and logged at once: for what goes wrong again and again, each time as it may.
+
+        After `MOST_REASONS` different ones, they are taken for noise, and together for one kind.
+        """
+        reasons = self._reasons.setdefault(kind, set())
+        if len(reasons) < MOST_REASONS:
+            reasons.add(text)
+        return self._add(f"{kind}: {text}" if text in reasons else kind, text, now_s=now_s, times=1)
+
+    def _add(self, kind: str, text: str, *, now_s: float, times: int) -> bool:
         self.counts[kind] += times
         count = self.counts[kind]
         last = self._logged.get(kind)

@@ -278,7 +278,7 @@ class ZmtpStream:
 
     def _unreachable(self, text: str) -> None:
         text = f"Cannot connect: {text}; trying again until it answers"
-        self._has_complained |= self._complaints.add("unreachable", text, now_s=time.monotonic())
+        self._has_complained |= self._complaints.add_reason("unreachable", text, now_s=time.monotonic())
 
     def _on_readable(self) -> None:
         connection = self._connection

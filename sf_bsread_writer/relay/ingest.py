@@ -109,7 +109,8 @@ class Ingest:
         return client_properties(name="sf_bsread_buffer", start=start)
 
     def _unreachable(self, text: str) -> None:
-        self._has_complained |= self._complain("unreachable", f"Cannot connect: {text}; trying again until it answers")
+        text = f"Cannot connect: {text}; trying again until it answers"
+        self._has_complained |= self._complaints.add_reason("unreachable", text, now_s=time.monotonic())
 
     async def _receive(self, connection: Connection) -> None:
         self._connections += 1
