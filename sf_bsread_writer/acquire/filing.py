@@ -48,6 +48,7 @@ class Filing:
         self._file: PulseFile | None = None
         self._creating: asyncio.Future[None] | None = None
         self._flushing: Future[None] | None = None
+        self._has_told = False  # that the file has vanished
 
     @property
     def name(self) -> str:
@@ -88,8 +89,9 @@ class Filing:
         return await self._do(self._seal, parameters, report)
 
     def abandon(self) -> None:
-        """Drops the file and what is still queued for it."""
+        """Drops the file and what is queued for it. An error in that concerns nobody: another file has taken its place."""
         self.drop_queue = True
+        self._on_failure = lambda: None
         self._thread.submit(self._guarded, self._abandon)
 
     # In the HDF5 thread
@@ -128,6 +130,12 @@ class Filing:
     def _flush(self) -> None:
         if self._file is not None and not self.drop_queue:
             self._file.flush()
+            self._tell_if_vanished()
+
+    def _tell_if_vanished(self) -> None:
+        if self._file is not None and self._file.has_vanished and not self._has_told:
+            self._has_told = True
+            logger.warning("Somebody has removed %s while it is written; it is kept open, and put back at the end", self.name)
 
     def _finish(self, rows: int) -> tuple[ChannelReport, ...]:
         summary = None if self._file is None else self._guarded(self._file.finish, rows)
@@ -139,6 +147,7 @@ class Filing:
     def _seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
         if self._file is None:
             return report
+        self._tell_if_vanished()
         moved_aside = self._guarded(self._file.clear_name, self.final)  # now, so that the report in the file has it, too
         report = msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
         self._guarded(self._file.seal, self.final, parameters, msgspec.json.encode(report).decode())

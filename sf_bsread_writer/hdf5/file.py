@@ -5,6 +5,7 @@ for everything that has yet to be written is reserved beforehand, so that a full
 file can then still be finished, with all rows written until then.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.channels import Channels, FileChannel
 from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
-from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, output_error
+from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, outliving, output_error
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
 from sf_bsread_writer.message.layout import Run
@@ -102,6 +103,11 @@ class PulseFile:
         """Bytes of all chunks written so far."""
         return 0 if self._output is None else self._output.datasets.written_bytes
 
+    @property
+    def has_vanished(self) -> bool:
+        """Whether somebody has taken the file's name away while it is written; `seal` writes it anew then."""
+        return self._output is not None and not self._output.partial.exists()
+
     def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64]) -> None:
         """Writes these messages of the run (ascending indices), which need no longer be kept then, as the next rows.
 
@@ -142,7 +148,7 @@ class PulseFile:
         return FileSummary(
             rows=rows,
             channels=tuple(self._summary(channel, rows, trimmed) for channel in table.channels.all if channel.first_row < rows),
-            bytes=0 if output is None else output.partial.stat().st_size,
+            bytes=0 if output is None else os.fstat(output.file.id.get_vfd_handle()).st_size,
         )
 
     def clear_name(self, final: Path | None) -> Path | None:
@@ -171,7 +177,8 @@ class PulseFile:
                     name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content))
                 )
             output.file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
-            output.file.close()
+            with outliving(output.partial, output.file.id.get_vfd_handle()):
+                output.file.close()
         return give_final_name(output.partial, final or output.path, overwrite=self._options.overwrite)
 
     def abandon(self) -> None:
@@ -180,7 +187,7 @@ class PulseFile:
             with suppress(OSError, RuntimeError):  # what cannot be closed is deleted all the same
                 self._output.file.close()
             with self._errors("delete"):
-                self._output.partial.unlink()
+                self._output.partial.unlink(missing_ok=True)
 
     def _make_room(self, output: _Output, needed_bytes: int) -> None:
         """Makes sure that so much can be written, and that the file can be closed after that."""

@@ -10,7 +10,10 @@ import fcntl
 import os
 import re
 import resource
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sf_bsread_writer.errors import OutputError
@@ -33,6 +36,7 @@ _ADVICE = {
 
 _FALLOC_FL_KEEP_SIZE = 1
 _RESERVE_STEP_BYTES = 64 << 20
+_COPY_BYTES = 16 << 20
 
 
 def output_error(error: BaseException, doing: str, path: Path) -> OutputError:
@@ -114,6 +118,23 @@ def clear_name(final: Path, *, overwrite: bool) -> Path | None:
 def _clear(final: Path, *, overwrite: bool) -> Path | None:
     final.parent.mkdir(parents=True, exist_ok=True)
     return move_aside(final) if os.path.lexists(final) and not overwrite else None
+
+
+@contextmanager
+def outliving(partial: Path, descriptor: int) -> Iterator[None]:
+    """Keeps an open file alive while it is closed inside, and writes it once more if somebody has taken its name away.
+
+    Who clears up a disk may take a file that is being written, or its folder; what is still open can be copied. Raises OSError.
+    """
+    kept = os.dup(descriptor)
+    try:
+        yield
+        if not os.path.lexists(partial):
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            with open(f"/proc/self/fd/{kept}", "rb") as source, partial.open("xb") as target:
+                shutil.copyfileobj(source, target, _COPY_BYTES)
+    finally:
+        os.close(kept)
 
 
 def give_final_name(partial: Path, final: Path, *, overwrite: bool) -> Path | None:
