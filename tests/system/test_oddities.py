@@ -346,7 +346,10 @@ def test_values_of_every_kind_are_kept_bit_by_bit(typed: Taken, channel: Channel
 
 # Rules of the file -----------------------------------------------------------------------------------------------------------
 
-FLOAT, INT16, TEXT = {"type": "float64"}, {"type": "int16"}, {"type": "string"}
+Description = dict[str, object]
+FLOAT: Description = {"type": "float64"}
+INT16: Description = {"type": "int16"}
+TEXT: Description = {"type": "string"}
 STRANGE_NAMES = {
     # name in the stream, number among those of the same name: its group
     ("a/b", 1): "a_b",
@@ -364,7 +367,7 @@ STRANGE_NAMES = {
 }
 
 
-def odd_header(*channels: tuple[str, dict[str, object]]) -> bytes:
+def odd_header(*channels: tuple[str, Description]) -> bytes:
     return data_frame(*({"name": name} | description for name, description in channels))
 
 
@@ -441,7 +444,7 @@ def test_each_channel_has_a_row_for_each_message_with_pulse_id_0_where_it_has_no
         assert member.maxshape[0] is None
 
 
-VALUES = {
+VALUES: dict[str, dict[str, list[Any]]] = {
     "A": {"data": [1, 0, 3, 4, 5, 6, 7, 0]},
     "LATE": {"data": [0, 0, 33, 0, 0, 0, 0, 0]},
     "NEVER": {},
