@@ -181,7 +181,10 @@ class WriterService:
     async def kill(self) -> None:
         self.interrupt(drop_queue=True)
         await _wait_quietly(self.ended, KILL_TIMEOUT_S)
-        self.ended.set()
+        if not self.ended.is_set():
+            logger.error("The file could not be closed within %g s; what was written is left in its .partial", KILL_TIMEOUT_S)
+            self.exit_code = ExitCode.INTERRUPTED
+            self.ended.set()
 
     def report(self) -> Report | None:
         acquisition = self._acquisition

@@ -1,6 +1,7 @@
 """The writer's life, step by step, on a stream in memory and a real file."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -398,6 +399,21 @@ def test_kill_closes_the_file(play: Play) -> None:
 
     assert code is ExitCode.INTERRUPTED
     assert scene.in_file() == [1]
+
+
+def test_kill_does_not_wait_long_for_a_disk_that_hangs_and_does_not_call_that_complete(play: Play) -> None:
+    hangs = threading.Event()
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1)
+        scene.service._hdf5.submit(hangs.wait)
+        await scene.service.kill()
+        assert scene.service.ended.is_set()
+        assert not scene.path.exists()
+        hangs.set()
+
+    assert play(steps)[1] is ExitCode.INTERRUPTED
 
 
 def test_a_persistent_writer_waits_for_the_next_acquisition(play: Play) -> None:
