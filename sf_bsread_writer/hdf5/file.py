@@ -23,6 +23,7 @@ from sf_bsread_writer.hdf5.general import general_datasets
 from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, outliving, output_error
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
+from sf_bsread_writer.hdf5.writeback import WriteBack
 from sf_bsread_writer.message.layout import Run
 
 INDEX_BLOCK_BYTES = 1 << 20
@@ -77,6 +78,18 @@ class _Output:
     file: h5py.File
     datasets: Datasets
     room: Room
+    writeback: WriteBack
+
+    @property
+    def descriptor(self) -> int:
+        """Of the open file."""
+        number: int = self.file.id.get_vfd_handle()
+        return number
+
+    def close(self) -> None:
+        """May be called again, whatever happened the first time."""
+        self.writeback.close()
+        self.file.close()
 
 
 class PulseFile:
@@ -106,7 +119,7 @@ class PulseFile:
     @property
     def has_vanished(self) -> bool:
         """Whether somebody has taken the file's name away while it is written; `seal` writes it anew then."""
-        return self._output is not None and not self._output.partial.exists()
+        return self._output is not None and not os.path.lexists(self._output.partial)
 
     def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64]) -> None:
         """Writes these messages of the run (ascending indices), which need no longer be kept then, as the next rows.
@@ -128,6 +141,7 @@ class PulseFile:
                 self._output.datasets.complete()
                 h5f.flush(self._output.file.id)
                 self._output.room.recheck()
+                self._output.writeback.send(os.fstat(self._output.descriptor).st_size)
                 if self._failure is None:
                     self._make_room(self._output, self._table.waiting_bytes)
 
@@ -148,7 +162,7 @@ class PulseFile:
         return FileSummary(
             rows=rows,
             channels=tuple(self._summary(channel, rows, trimmed) for channel in table.channels.all if channel.first_row < rows),
-            bytes=0 if output is None else os.fstat(output.file.id.get_vfd_handle()).st_size,
+            bytes=0 if output is None else os.fstat(output.descriptor).st_size,
         )
 
     def clear_name(self, final: Path | None) -> Path | None:
@@ -177,15 +191,15 @@ class PulseFile:
                     name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content))
                 )
             output.file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
-            with outliving(output.partial, output.file.id.get_vfd_handle()):
-                output.file.close()
+            with outliving(output.partial, output.descriptor):
+                output.close()
         return give_final_name(output.partial, final or output.path, overwrite=self._options.overwrite)
 
     def abandon(self) -> None:
         """Closes and deletes what has been written."""
         if self._output is not None:
             with suppress(OSError, RuntimeError):  # what cannot be closed is deleted all the same
-                self._output.file.close()
+                self._output.close()
             with self._errors("delete"):
                 self._output.partial.unlink(missing_ok=True)
 
@@ -225,7 +239,7 @@ class PulseFile:
             self._failure = error if isinstance(error, OutputError) else output_error(error, doing, self._output.path)
             if close:
                 with suppress(OSError, RuntimeError):
-                    self._output.file.close()
+                    self._output.close()
             if self._failure is error:
                 raise
             raise self._failure from error
@@ -247,6 +261,7 @@ def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
         file=file,
         datasets=datasets,
         room=Room(path, file.id.get_vfd_handle()),
+        writeback=WriteBack(file.id.get_vfd_handle()),
     )
 
 
