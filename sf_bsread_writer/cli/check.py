@@ -26,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "check",
         help="say what is in a file, and whether it is what was asked for",
         description="Says for each channel how many values a finished file has and which pulses are missing. Ends with 0 if "
-        "every pulse is there once and in order, and the file keeps its own rules; with 5 if not; with 4 if the file cannot be read.",
+        "every pulse is there once and in order and the file keeps its own rules, 5 if not, 4 if the file cannot be read.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a finished file")
     parser.add_argument(

@@ -1,7 +1,7 @@
 """Sends what was written to a file on its way to the disk, in a thread of its own.
 
 Left to itself, the system begins with that after half a minute or some gigabytes. The end of an acquisition, which is to be safe
-on disk, would have to wait for all of it: longer than those wait who kill the writer then. Handing it to the disk costs 0.5 ms/MB,
+on disk, would have to wait for all of it: longer than people wait before they kill it. Handing it to the disk costs 0.5 ms/MB,
 as much as writing it, so the thread that writes does not do it.
 """
 
