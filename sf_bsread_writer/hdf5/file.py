@@ -20,7 +20,7 @@ from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.channels import Channels, FileChannel
 from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
-from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, outliving, output_error
+from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, outliving, output_error, try_room
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
 from sf_bsread_writer.hdf5.writeback import WriteBack
@@ -247,6 +247,7 @@ class PulseFile:
 
 def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
     partial = make_way(path)
+    try_room(partial, INDEX_BLOCK_BYTES + CLOSING_BYTES)
     try:
         # Best effort: some file servers have no locks, and nothing here depends on them.
         file = h5py.File(partial, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)

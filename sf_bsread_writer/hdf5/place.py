@@ -225,6 +225,24 @@ class Room:
             self._reserved_end = 0
 
 
+def try_room(partial: Path, needed_bytes: int) -> None:
+    """Finds out whether so much can be written into a new file of this name, which is not there yet and is not left there.
+
+    Raises `OutputError` if not. HDF5 must not begin a file that has no room: it cannot close it then, and crashes at the end.
+    """
+    try:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            Room(partial, descriptor).ensure(0, needed_bytes)
+        finally:
+            os.close(descriptor)
+            partial.unlink()
+    except OutputError:
+        raise
+    except OSError as error:
+        raise output_error(error, "create", partial) from error
+
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

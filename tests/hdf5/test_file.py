@@ -507,6 +507,13 @@ def file_size_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def test_a_file_whose_beginning_does_not_fit_is_not_begun(path: Path) -> None:
+    # HDF5 cannot close a file that it could not begin, and takes the process along when it ends.
+    with file_size_limit(1000), pytest.raises(OutputError, match="file sizes") as caught:
+        PulseFile(path)
+    assert (caught.value.errno, list(path.parent.iterdir())) == (errno.EFBIG, [])
+
+
 def test_when_nothing_more_fits_the_file_is_finished_with_what_it_has(path: Path) -> None:
     run = run_of(messages_of((A, IMAGE, TEXT), [{A.name: 1.0, IMAGE.name: np.ones((150, 250)), "T": "t"}] * 10, first=1))
     with file_size_limit(10_000_000):
