@@ -306,6 +306,8 @@ def _used_layouts(run: Run, messages: NDArray[np.intp]) -> list[int]:
 
 def _column_bytes(channel: Channel) -> int:
     """The most that a new channel adds to the file with its first value, the value itself left out if it is a chunk."""
+    if channel.value_bytes == 0:  # never has one
+        return FLAGS.chunk_bytes + TIMES.chunk_bytes + 5 * INDEX_BYTES
     layout = dataset_layout(channel)
     values = 0 if layout.keeping is Keeping.CHUNKS else layout.chunk_bytes
     return values + 2 * TIMES.chunk_bytes + FLAGS.chunk_bytes + 5 * INDEX_BYTES

@@ -159,8 +159,10 @@ def test_where_a_value_is_missing_everything_is_zero(path: Path) -> None:
             assert zero == (value if isinstance(value, bytes) else value.tolist())
 
 
-def test_a_channel_that_never_had_a_value_has_no_data(path: Path) -> None:
-    write(path, messages_of((A, B), [{A.name: 1.0, "B": None}] * 3))
+@pytest.mark.parametrize("shape", [(), (0,), (0, 5)])
+def test_a_channel_that_never_had_a_value_has_no_data(path: Path, shape: tuple[int, ...]) -> None:
+    b = Channel(name="B", type=ValueType.FLOAT64, shape=shape)  # without elements it cannot have any
+    write(path, messages_of((A, b), [{A.name: 1.0, "B": None}] * 3))
     with h5py.File(path) as file:
         assert sorted(file["data/B"]) == ["is_data_present", "pulse_id"]
         assert file["data/B/pulse_id"][:].tolist() == [0, 0, 0]
