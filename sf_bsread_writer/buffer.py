@@ -105,9 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = command_line.parse_args(arguments)
     logs.configure(given.log_level)
     try:
-        asyncio.run(serve(config_from(given)))
+        config = config_from(given)
     except UsageError as error:
         command_line.error(str(error))
+    try:
+        asyncio.run(serve(config))
+    except UsageError:  # not the user's: what was given has been checked
+        logger.exception("An error of this program itself ends it")
+        return ExitCode.INTERNAL
     except BsreadWriterError as error:
         logger.error("Cannot start: %s", error)
         return error.exit_code

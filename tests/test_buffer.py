@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sf_bsread_writer.errors import ExitCode
+from sf_bsread_writer import buffer
+from sf_bsread_writer.errors import ExitCode, UsageError
+from sf_bsread_writer.relay.config import BufferConfig
 from sf_bsread_writer.testing.messages import message_of
 from sf_bsread_writer.testing.programs import running
 from sf_bsread_writer.testing.wire import Reader, Source
@@ -84,3 +86,17 @@ def test_unusable_arguments_are_told_with_their_value(arguments: list[str], comp
     assert ended.returncode == ExitCode.USAGE
     assert complaint in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_unusable_value_while_it_runs_is_no_mistake_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(config: BufferConfig) -> None:
+        raise UsageError("start point pulse -1 is not in range")
+
+    monkeypatch.setattr(buffer, "serve", serve)
+    assert buffer.main(["tcp://localhost:9999"]) == ExitCode.INTERNAL
+    output = "".join(capsys.readouterr())
+    assert "Traceback" in output
+    assert "UsageError: start point pulse -1 is not in range" in output
+    assert "--help" not in output

@@ -105,7 +105,12 @@ class PulseStream(Protocol):
         """Whether pulses from before an `open` can still be had."""
 
     @property
-    def connected(self) -> bool: ...
+    def connected(self) -> bool:
+        """Whether messages can come."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether it has stopped reading for want of memory: silence then says nothing about the other side."""
 
     async def run(self, deliver: Callable[[StreamEvent], None]) -> None:
         """Receives for ever, reconnecting; calls ``deliver`` in the order of the stream. Ends when cancelled.
@@ -168,6 +173,10 @@ class ZmtpStream:
     def connected(self) -> bool:
         return self._connection is not None
 
+    @property
+    def paused(self) -> bool:
+        return self._connection is not None and not self._reading
+
     async def run(self, deliver: Callable[[StreamEvent], None]) -> None:
         self._deliver = deliver
         while True:
@@ -191,7 +200,10 @@ class ZmtpStream:
         self._answer = asyncio.get_running_loop().create_future()
         self._request(start)
         try:
-            return await asyncio.wait_for(self._answer, ANSWER_TIMEOUT_S)
+            opened = await asyncio.wait_for(self._answer, ANSWER_TIMEOUT_S)
+            if start.kind == "now":
+                self._start = StartPoint("arrival", opened.now_ns)
+            return opened
         except (TimeoutError, PeerError) as error:
             why = str(error) or f"no answer within {ANSWER_TIMEOUT_S:g} s"
             logger.warning("Start not confirmed by the buffer (%s): what is 'now' is taken from the local clock", why)
@@ -252,7 +264,7 @@ class ZmtpStream:
         assert self._start is not None
         if self._highest_pulse_id is None:
             return self._start
-        return StartPoint("pulse", self._highest_pulse_id + 1)
+        return StartPoint.after(self._highest_pulse_id)
 
     def _detach(self, connection: Connection) -> None:
         if self._reading:

@@ -105,7 +105,7 @@ class Ingest:
     def _properties(self) -> Mapping[str, bytes]:
         # Should the source be a buffer too: it must not replay what is here already when the connection was lost.
         newest = self._ring.statistics().newest_pulse_id
-        start = StartPoint("oldest") if newest is None else StartPoint("pulse", max(0, newest + 1))
+        start = StartPoint("oldest") if newest is None else StartPoint.after(newest)
         return client_properties(name="sf_bsread_buffer", start=start)
 
     def _unreachable(self, text: str) -> None:

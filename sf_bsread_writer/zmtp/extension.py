@@ -72,6 +72,11 @@ class StartPoint:
             raise UsageError(f"start point {text[:60]!r}: {_GRAMMAR}")
         return cls(cast(StartKind, kind), int(value) if space else None)
 
+    @classmethod
+    def after(cls, pulse_id: int) -> Self:
+        """Behind this pulse; behind the largest that there can be nothing follows, so it is at that one itself."""
+        return cls("pulse", min(max(0, pulse_id + 1), _INT64_MAX))
+
 
 class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Client to buffer: continue at ``at``, the text of a `StartPoint`.

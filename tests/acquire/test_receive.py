@@ -7,9 +7,9 @@ import pytest
 
 from sf_bsread_writer.acquire.receive import BadMessage, Connected, Disconnected, Pulses, StreamEvent, ZmtpStream
 from sf_bsread_writer.ring.segment import SegmentPool
-from sf_bsread_writer.testing.messages import message_of, stream_of
+from sf_bsread_writer.testing.messages import message_of, renumbered, stream_of
 from sf_bsread_writer.testing.wire import Source
-from sf_bsread_writer.zmtp.extension import holdings_properties
+from sf_bsread_writer.zmtp.extension import Started, StartPoint, StartRequest, encode_extension, holdings_properties
 
 MESSAGE = message_of(1, {"A": 1.0})
 BUFFER = holdings_properties(oldest_pulse_id=1, newest_pulse_id=1, messages=1)
@@ -79,3 +79,35 @@ def test_a_buffer_that_tells_nonsense_is_left_and_asked_again(caplog: pytest.Log
         f"Connection to {source.address} lost: it sent the property X-Messages = b'many'; expected a decimal number"
         in caplog.text
     )
+
+
+@pytest.mark.parametrize(("highest", "expected"), [(7, "pulse 8"), (2**63 - 1, f"pulse {2**63 - 1}")])
+def test_after_a_lost_connection_a_buffer_is_asked_for_what_comes_behind_the_highest_pulse(highest: int, expected: str) -> None:
+    taken = asyncio.Event()
+
+    def deliver(event: StreamEvent) -> None:
+        if isinstance(event, Pulses):
+            taken.set()
+
+    def request(at: str) -> bytes:
+        return encode_extension(StartRequest(generation=1, at=at))
+
+    async def asked(at: str) -> None:
+        assert await asyncio.to_thread(source.receive, len(request(at))) == request(at)
+
+    async def life(source: Source) -> None:
+        stream = ZmtpStream(source.address, mode="auto", name="test", pool=SegmentPool(1 << 20, 1 << 16))
+        running = asyncio.create_task(stream.run(deliver))
+        await stream.open(StartPoint("pulse", 5))
+        await asyncio.to_thread(source.accept)
+        await asked("pulse 5")
+        started = Started(generation=1, now_ns=0, oldest_pulse_id=1, newest_pulse_id=1, messages=1, first_sequence=0)
+        source.send(encode_extension(started) + stream_of([renumbered(MESSAGE, highest)]))
+        await taken.wait()
+        await asyncio.to_thread(source.accept)
+        await asked(expected)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with Source(BUFFER) as source:
+        asyncio.run(asyncio.wait_for(life(source), 10))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sf_bsread_writer.relay.config import BufferConfig
-from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.messages import message_of, renumbered
 from sf_bsread_writer.testing.relaying import relaying
 from sf_bsread_writer.testing.wire import Reader, Source
 from sf_bsread_writer.zmtp.frames import encode_command, encode_message, encode_pong
@@ -127,10 +127,11 @@ def test_the_buffer_names_itself_and_asks_for_all_there_is(source: Source) -> No
         assert (ready.properties["X-Name"], ready.properties["X-Start"]) == (b"sf_bsread_buffer", b"oldest")
 
 
-def test_after_a_lost_connection_it_asks_for_what_it_does_not_have(source: Source) -> None:
+@pytest.mark.parametrize(("newest", "expected"), [(41, b"pulse 42"), (2**63 - 1, b"pulse 9223372036854775807")])
+def test_after_a_lost_connection_it_asks_for_what_it_does_not_have(source: Source, newest: int, expected: bytes) -> None:
     with relaying(config(source)) as relay:
-        source.accept().send(encode_message(text(41)))
+        source.accept().send(encode_message(renumbered(text(41), newest)))
         relay.wait_for_messages(1)
         ready = source.accept().handshake.ready
         assert ready is not None
-        assert ready.properties["X-Start"] == b"pulse 42"
+        assert ready.properties["X-Start"] == expected

@@ -84,6 +84,14 @@ def test_a_start_point_is_read_and_written_back(text: str, start: StartPoint) ->
     assert text == str(start)
 
 
+@pytest.mark.parametrize(
+    ("pulse_id", "start"),
+    [(41, "pulse 42"), (-7, "pulse 0"), (INT64_MAX - 1, f"pulse {INT64_MAX}"), (INT64_MAX, f"pulse {INT64_MAX}")],
+)
+def test_a_start_behind_a_pulse_is_in_range_whatever_the_pulse_id(pulse_id: int, start: str) -> None:
+    assert str(StartPoint.after(pulse_id)) == start
+
+
 @pytest.mark.parametrize("text", NO_START_POINTS)
 def test_a_start_point_outside_the_grammar_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError, match=r"start point .*(expected \"oldest\"|is not between 0 and)") as caught:
