@@ -337,6 +337,17 @@ def test_a_host_that_nobody_knows_is_named(name: str) -> None:
         assert program.end() == ExitCode.COMPLETE
 
 
+@pytest.mark.parametrize("name", MORE)
+def test_a_source_that_comes_and_goes_does_not_fill_the_log(name: str) -> None:
+    with Source() as source, running(name, source.address, *MORE[name]) as program:
+        for _ in range(5):
+            source.accept()
+        assert program.end() == ExitCode.COMPLETE
+    (line,) = warnings_of(program)
+    assert re.fullmatch(rf"\[WARNING\] Connection to .*{source.address} lost: the .* closed it; connecting again", line)
+    assert 1 <= sum("Connected to" in line for line in program.lines) <= 2
+
+
 # Bad bytes in the middle of a stream -----------------------------------------------------------------------------------------
 
 
@@ -358,7 +369,6 @@ def pulses_in(path: Path) -> list[int]:
 
 GARBAGE = {
     "reserved flags": (b"\x78garbage", "sent a frame with the reserved flag bits 0x78 set"),
-    "a frame of an exabyte": (b"\x02" + (1 << 60).to_bytes(8, "big"), f"announced a frame of {1 << 60} bytes, at most"),
     "an ERROR": (b"\x04\x0a\x05ERROR\x03bye", "sent the error 'bye'"),
 }
 
