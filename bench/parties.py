@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from sf_bsread_writer.testing.chain import Buffer, buffer_of, report_in, writer_
 from sf_bsread_writer.zmtp.frames import read_frame_header
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS_AT_MOST = 180.0
+SECONDS_AT_MOST = 90.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 SCALARS_300 = ("--scalars", "300")
@@ -29,7 +30,8 @@ class Child:
     """A helper process that is talked to in lines."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, bufsize=1)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, bufsize=0)
+        self._received = b""
 
     @property
     def pid(self) -> int:
@@ -38,13 +40,19 @@ class Child:
     def tell(self, line: str) -> None:
         """Gives it a line."""
         assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
+        self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
     def answer(self, word: str) -> list[str]:
         """Its next line, which must begin with this word; what stands behind it."""
         assert self.process.stdout is not None
-        line = self.process.stdout.readline().split()
+        while b"\n" not in self._received:
+            if not select.select([self.process.stdout], [], [], SECONDS_AT_MOST)[0]:
+                raise TimeoutError(f"{self.process.args!r} did not answer {word!r} within {SECONDS_AT_MOST:.0f} s")
+            piece = os.read(self.process.stdout.fileno(), 4096)
+            self._received += piece or b"\n"
+        text, _, self._received = self._received.partition(b"\n")
+        line = text.decode().split()
         if line[:1] != [word]:
             raise RuntimeError(f"{self.process.args!r} answered {line!r} instead of {word!r}")
         return line[1:]
