@@ -109,14 +109,25 @@ class Log:
         return int(self.rows(sequence, sequence + 1).pulse_ids[0])
 
     def find_pulse(self, pulse_id: int, *, oldest: int | None = None) -> int:
-        """Sequence number of the oldest message whose pulse id is ``pulse_id`` or higher; ``next`` if there is none.
+        """Sequence number of the message to begin with for pulse ``pulse_id``, looking back to ``oldest``; ``next``: none yet.
 
-        Pulse ids may repeat or decrease (a source was restarted): then messages after this one can have lower ids, but no
-        message before it, back to ``oldest``, has an id that is high enough.
+        It is the message with the smallest pulse id that is high enough, which with increasing ids is the oldest such message.
+        Where a source's counter has started over, the id may be there several times: the newest time counts, and of messages
+        with one id in a row the first. If the newest message has a lower id, the wanted one may still come: then a message
+        before that is taken only if it has just this id, or follows directly on a lower one. A single late message, lower
+        than its predecessor while its successor is not, is no place to begin.
         """
         first = self.oldest if oldest is None else oldest
-        found = np.flatnonzero(self.rows(first, self.next).pulse_ids >= pulse_id)
-        return first + int(found[0]) if found.size else self.next
+        ids = self.rows(first, self.next).pulse_ids
+        places = np.flatnonzero(~_late(ids) & (ids >= pulse_id))
+        if not places.size:
+            return self.next
+        lowest = ids[places].min()
+        # Of each group of equal ids in a row only its first, of these the last.
+        begins = places[(ids[places] == lowest) & ((places == 0) | (ids[places - 1] != lowest))]
+        place = int(begins[-1])
+        was_reached = lowest == pulse_id or (place > 0 and ids[place - 1] < pulse_id)
+        return first + place if was_reached or ids[-1] >= pulse_id else self.next
 
     def find_arrival(self, arrival_ns: int, *, oldest: int | None = None) -> int:
         """Sequence number of the first message that arrived at ``arrival_ns`` or later; ``next`` if there is none."""
@@ -135,3 +146,12 @@ class Log:
         self._tail -= self._head
         self._head = 0
         self._table = table
+
+
+def _late(pulse_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which messages are single ones that came too late: their neighbours increase, or are the same, without them."""
+    late = np.zeros(len(pulse_ids), np.bool_)
+    if len(pulse_ids) > 2:
+        before, these, behind = pulse_ids[:-2], pulse_ids[1:-1], pulse_ids[2:]
+        late[1:-1] = (these < before) & (before <= behind)
+    return late

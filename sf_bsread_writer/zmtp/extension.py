@@ -47,9 +47,9 @@ class StartPoint:
     """Where a client's stream begins.
 
     ``oldest``: at the oldest kept message. ``live``: at the next to arrive. ``hold``: nothing until a `StartRequest`.
-    ``now``: as live, with a promise: all messages that arrive at or after the answer's ``now_ns``. ``pulse``: at the first kept
-    message with pulse id ``value`` or more. ``arrival``: at the first that arrived at ``value`` or later, in ns since 1970.
-    ``value`` is None for all but the last two.
+    ``now``: as live, with a promise: all messages that arrive at or after the answer's ``now_ns``. ``pulse``: at the kept
+    message with pulse id ``value``, or the next higher one. ``arrival``: at the first that arrived at ``value`` or later, in ns
+    since 1970. ``value`` is None for all but the last two.
     """
 
     kind: StartKind

@@ -27,6 +27,23 @@ def all_rows(log: Log) -> list[tuple[int, ...]]:
     return [tuple(row) for row in np.array(columns).T.tolist()]
 
 
+def plain_find(ids: list[int], wanted: int) -> int | None:
+    """Where a search message by message, from the newest back, would have a client begin; None: not in the past."""
+    best: int | None = None
+    for place in reversed(range(len(ids))):
+        before = ids[place - 1] if place else None
+        behind = ids[place + 1] if place + 1 < len(ids) else None
+        is_late = before is not None and behind is not None and ids[place] < before <= behind
+        repeats = before == ids[place]
+        if ids[place] >= wanted and not is_late and not repeats and (best is None or ids[place] < ids[best]):
+            best = place
+    if best is None:
+        return None
+    may_still_come = ids[-1] < wanted
+    was_reached = ids[best] == wanted or (best > 0 and ids[best - 1] < wanted)
+    return None if may_still_come and not was_reached else best
+
+
 @given(runs=RUNS, evictions=st.lists(st.floats(0, 1), min_size=12, max_size=12))
 def test_a_log_holds_what_a_list_would(runs: list[list[tuple[int, int]]], evictions: list[float]) -> None:
     log = Log()
@@ -47,8 +64,8 @@ def test_a_log_holds_what_a_list_would(runs: list[list[tuple[int, int]]], evicti
         assert (log.oldest, log.next, len(log)) == (oldest, oldest + len(model), len(model))
         assert log.message_bytes == sum(end - start for _, _, start, end, _ in model)
         for wanted in (-6, 0, 17, 41):
-            expected = next((oldest + i for i, row in enumerate(model) if row[0] >= wanted), log.next)
-            assert log.find_pulse(wanted) == expected
+            place = plain_find([row[0] for row in model], wanted)
+            assert log.find_pulse(wanted) == (log.next if place is None else oldest + place)
         for wanted in (0, 1, 1000, 3500, 10**9):
             expected = next((oldest + i for i, row in enumerate(model) if row[4] >= wanted), log.next)
             assert log.find_arrival(wanted) == expected
@@ -63,10 +80,53 @@ def test_a_log_keeps_its_memory_when_as_much_is_evicted_as_is_appended() -> None
     assert (log.oldest, log.next) == (59_600, 60_000)
 
 
-def test_a_pulse_is_found_at_its_first_occurrence_even_if_ids_repeat_or_decrease() -> None:
+@given(ids=st.lists(st.integers(0, 12), max_size=12), wanted=st.integers(-1, 13))
+def test_a_pulse_is_found_where_a_plain_search_finds_it(ids: list[int], wanted: int) -> None:
     log = Log()
-    append(log, [10, 11, 11, 12, 3, 4, 11, 13])
-    assert [log.find_pulse(wanted) for wanted in (11, 12, 13, 4, 14)] == [1, 3, 7, 0, 8]
+    append(log, ids)
+    place = plain_find(ids, wanted)
+    assert log.find_pulse(wanted) == (len(ids) if place is None else place)
+
+
+@given(ids=st.lists(st.integers(0, 40), max_size=40).map(sorted), wanted=st.integers(-1, 41))
+def test_while_no_counter_starts_over_a_pulse_is_the_oldest_message_with_this_id_or_a_higher_one(
+    ids: list[int], wanted: int
+) -> None:
+    log = Log()
+    append(log, ids)
+    assert log.find_pulse(wanted) == next((i for i, pulse_id in enumerate(ids) if pulse_id >= wanted), len(ids))
+
+
+OLD_THEN_NEW = [*range(100, 200), *range(1, 51)]
+
+
+@pytest.mark.parametrize(
+    ("ids", "wanted", "expected"),
+    [
+        (OLD_THEN_NEW, 5, 104),  # in the newest stretch, though all of the older one is high enough, too
+        (OLD_THEN_NEW, 0, 100),  # before the newest stretch, which begins next to it
+        (OLD_THEN_NEW, 60, 150),  # still to come
+        (OLD_THEN_NEW, 1000, 150),
+        (OLD_THEN_NEW, 150, 50),  # only in the older one
+        (OLD_THEN_NEW, 100, 0),
+        ([*range(1, 81), *range(1, 51)], 5, 84),  # in both
+        ([*range(1, 81), *range(1, 51)], 60, 59),
+        ([100, 110, 120, 1, 2], 115, 2),  # not every pulse has a message
+        ([100, 110, 120, 1, 2], 90, 5),
+        ([*OLD_THEN_NEW, *range(1, 4)], 20, 119),  # started over twice
+        ([10, 11, 11, 12], 11, 1),
+        ([10, 11, 13, 12, 14, 15], 12, 2),  # 12 came late: nothing behind it is to be lost
+        ([10, 11, 13, 12, 14, 15], 13, 2),
+        ([10, 11, 0, 12], 11, 1),  # so looks a message without a pulse id
+        ([10, 11, 0, 12], 5, 0),
+        ([10, 11, 12, 11, 12, 13], 11, 1),
+        ([], 3, 0),
+    ],
+)
+def test_a_pulse_is_found_in_the_stretch_that_is_meant(ids: list[int], wanted: int, expected: int) -> None:
+    log = Log()
+    append(log, ids)
+    assert log.find_pulse(wanted) == expected
 
 
 def test_searches_can_begin_later_than_the_oldest_row() -> None:
