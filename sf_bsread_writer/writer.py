@@ -162,6 +162,7 @@ async def serve(config: WriterConfig) -> ExitCode:
         return await service.run()
     finally:
         await server.stop()
+        await service.join()
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.acquire.receive import Pulses
 from sf_bsread_writer.acquire.report import ChannelReport, Report
-from sf_bsread_writer.errors import OutputError
+from sf_bsread_writer.errors import OutputError, StateError
 from sf_bsread_writer.hdf5.file import ChannelSummary, FileOptions, PulseFile
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,8 @@ class Filing:
     """A file from its creation to its final name.
 
     ``final`` is where it goes in the end, None for a dry run. ``on_failure`` is called in the loop when the file
-    cannot be written any more; ``error`` then says why. With ``drop_queue`` set, runs not yet written are left out.
+    cannot be written any more; ``error`` then says why, and ``is_our_fault`` whether it is an error of this program. With
+    ``drop_queue`` set, runs not yet written are left out.
     ``file_bytes`` is what has been written so far, and the file's size at the end.
     """
 
@@ -39,6 +40,7 @@ class Filing:
     ) -> None:
         self.final = final
         self.error: OutputError | None = None
+        self.is_our_fault = False
         self.drop_queue = False
         self.file_bytes = 0
         self._thread = thread
@@ -54,6 +56,15 @@ class Filing:
     def name(self) -> str:
         """The final name, for people."""
         return str(self.final or os.devnull)
+
+    def rename(self, final: Path | None) -> None:
+        """Gives it another final name; raises StateError between a file and a dry run, which has nothing to be named."""
+        if (final is None) != (self.final is None):
+            raise StateError(
+                f"the acquisition to {self.name} has begun; it cannot go to {final or os.devnull} now: "
+                "a dry run has written nothing, and what is written is not thrown away"
+            )
+        self.final = final
 
     def create(self) -> None:
         """Begins with the file; what is written from now on waits for it."""
@@ -107,6 +118,7 @@ class Filing:
             self._fail(error)
         except Exception as error:
             logger.exception("Writing failed in a way that it never should")
+            self.is_our_fault = True
             self._fail(OutputError(f"internal error while writing {self.name}: {error!r}; the log has the traceback"))
         return None
 

@@ -133,17 +133,34 @@ class Recording:
         if error is not None:
             return "failed", str(error)
         missing = self.missing_pulses()
-        stop_met = cause == "stop reached" or (self.selection.stop is None and cause == "asked to end")
-        if stop_met and self.coverage.rows and not missing:
+        ended_as_asked = cause == "stop reached" or (self.selection.stop is None and cause == "asked to end")
+        if ended_as_asked and self.coverage.rows and not missing and not self._lost_unseen:
             return "complete", "every pulse asked for is in the file"
-        shortfall = f"{missing} pulses are missing" if missing else "no pulse arrived" if not self.coverage.rows else "cut short"
+        shortfall = self._shortfall(missing)
         match cause:
             case "stream silent":
-                return "stalled", f"no message came any more; {shortfall}"
+                return "stalled", f"nothing that belongs to it came any more; {shortfall}"
             case "interrupted":
                 return "interrupted", f"ended by a signal or kill request; {shortfall}"
+            case "other start":
+                return "incomplete", f"ended because another start was asked for; {shortfall}"
             case _:
                 return "incomplete", shortfall
+
+    @property
+    def _lost_unseen(self) -> int:
+        """Messages lost in the buffer that no range of pulse ids can show as missing, because an end of it is open."""
+        bounds = (self.selection.start, self.selection.stop)
+        return 0 if all(isinstance(bound, PulseBound) for bound in bounds) else self.lost_in_buffer
+
+    def _shortfall(self, missing: int) -> str:
+        if missing:
+            return f"{missing} pulses are missing"
+        if not self.coverage.rows:
+            return "no pulse arrived"
+        if self._lost_unseen:
+            return f"{self._lost_unseen} messages were lost in the buffer"
+        return "cut short"
 
     def statistics(self, *, connected: bool, output_file: str, file_bytes: int) -> Statistics:
         """A snapshot for REST."""

@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 Outcome = Literal["running", "complete", "incomplete", "stalled", "interrupted", "failed"]
-Cause = Literal["stop reached", "stream silent", "asked to end", "interrupted", "write error"]
+Cause = Literal["stop reached", "stream silent", "asked to end", "cut short", "other start", "interrupted", "write error"]
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from sf_bsread_writer.acquire.receive import (
 )
 from sf_bsread_writer.acquire.recording import Recording
 from sf_bsread_writer.acquire.report import Cause, Outcome, Report, Statistics, describe
+from sf_bsread_writer.acquire.requests import Asked, Edge, StartMeans, is_stop_again, what_start_means
 from sf_bsread_writer.acquire.selection import Bound, PulseBound, Selection, TimeBound
 from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
 from sf_bsread_writer.errors import ExitCode, StateError
@@ -47,6 +48,8 @@ STOP_NOW_TIMEOUT_S = 0.25
 FINISH_TIMEOUT_S = 5.0
 """How long /stop waits for what has arrived at the buffer; the clients that use it kill after ten seconds."""
 KILL_TIMEOUT_S = 1.0
+CLOSE_TIMEOUT_S = 10.0
+"""How long a start waits for the file before it to be closed; then its client is told to try again."""
 
 OUTCOME_EXIT_CODES: Mapping[Outcome, ExitCode] = {
     "complete": ExitCode.COMPLETE,
@@ -62,6 +65,7 @@ STOPPED_BY: Mapping[Event, Cause] = {
     Event.REACHED: "stop reached",
     Event.STALLED: "stream silent",
     Event.END: "asked to end",
+    Event.REPLACED: "other start",
     Event.INTERRUPTED: "interrupted",
     Event.WRITE_FAILED: "write error",
 }
@@ -73,11 +77,13 @@ class _Acquisition:
 
     recording: Recording
     filing: Filing
-    start: int | Literal["now"]
-    stop: int | Literal["now"] | None
+    start: Edge
+    stop: Edge | None
     stop_asked_s: float
     stop_asked_ns: int
+    cut_short: bool = False
     report: Report | None = None
+    closed_s: float = 0.0
     caught_up: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -113,11 +119,12 @@ class WriterService:
         self._closing: asyncio.Task[None] | None = None
         self._parameters: dict[str, Any] = {}
         self._acquisition: _Acquisition | None = None
-        self._preset_stop: int | Literal["now"] | None = None
+        self._preset_stop: Edge | None = None
         self._preset_stop_ns = 0
+        self._preset_file: str | None = None
         self._persistent = False
         self._end_when_caught_up = False
-        self._last_message_s = self._last_told_s = time.monotonic()
+        self._last_progress_s = self._last_told_s = time.monotonic()
         self._last_flush_s = 0.0
         self._complaints = Complaints(logger)
 
@@ -135,33 +142,40 @@ class WriterService:
         self._parameters = dict(parameters)
 
     async def start(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
-        start: int | Literal["now"] = "now" if pulse_id is None else pulse_id
+        start: Edge = "now" if pulse_id is None else pulse_id
         async with self._requests:  # several detectors may send theirs at once
-            acquisition = self._acquisition
-            if self._machine.state is not State.WAITING and acquisition is not None:
-                if start == acquisition.start:
-                    self._machine.on(Event.START_AGAIN)
-                    return
-                await self._start_elsewhere(acquisition, start, output_file)
+            asked = self._asked(output_file)
+            stays = self._persistent or output_file is not None
+            means = what_start_means(start, asked, self._machine.state, stays=stays, has_past=self._stream.has_past)
+            self._persistent = stays
+            if means is StartMeans.AGAIN:
+                self._machine.on(Event.START_AGAIN)
+            elif means is StartMeans.REPLACE:
+                await self._replace(start, output_file)
             else:
-                await self._start(start, output_file)
+                if means is StartMeans.BEGIN_WHEN_CLOSED:
+                    await self._wait_until_closed()
+                await self._start(start, self._destination(output_file or self._preset_file))
 
     async def stop(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
-        stop: int | Literal["now"] = "now" if pulse_id is None else pulse_id
+        stop: Edge = "now" if pulse_id is None else pulse_id
         async with self._requests:
-            acquisition = self._acquisition
-            if acquisition is not None and stop == acquisition.stop:
+            acquisition, state = self._acquisition, self._machine.state
+            since_closed_s = time.monotonic() - acquisition.closed_s if acquisition is not None else 0.0
+            if is_stop_again(stop, self._asked(output_file), state, since_closed_s=since_closed_s):
                 self._machine.on(Event.STOP_AGAIN)
                 return
-            final = None if output_file is None else self._destination(output_file)
+            if state is State.WRITING and acquisition is not None:
+                _selection_with(acquisition, stop)
+                if output_file is not None:
+                    acquisition.filing.rename(self._destination(output_file))
             self._machine.on(Event.STOP)
             logger.info("Asked to stop %s", stop if stop == "now" else f"at pulse {stop}")
             self._persistent |= output_file is not None
-            if self._machine.state is State.WAITING or acquisition is None:
+            if state is State.WAITING or acquisition is None:
                 self._preset_stop, self._preset_stop_ns = stop, time.time_ns()
+                self._preset_file = output_file or self._preset_file
                 return
-            if output_file is not None:
-                acquisition.filing.final = final
             self._set_stop(acquisition, stop)
         if stop == "now" and acquisition.recording.selection.stop is None:
             # What a client sends after the answer must be too late for this acquisition, at the buffer as well.
@@ -173,6 +187,7 @@ class WriterService:
             self._end_when_caught_up = self._stream.mark()
             if self._end_when_caught_up:
                 await _wait_quietly(acquisition.closed, FINISH_TIMEOUT_S)
+                acquisition.cut_short = not acquisition.closed.is_set()
         self._persistent = False
         if self._machine.state in (State.WAITING, State.WRITING):
             self._happened(Event.END)
@@ -182,7 +197,7 @@ class WriterService:
         self.interrupt(drop_queue=True)
         await _wait_quietly(self.ended, KILL_TIMEOUT_S)
         if not self.ended.is_set():
-            logger.error("The file could not be closed within %g s; what was written is left in its .partial", KILL_TIMEOUT_S)
+            logger.error("The file could not be closed within %g s; what was written may be left in its .partial", KILL_TIMEOUT_S)
             self.exit_code = ExitCode.INTERRUPTED
             self.ended.set()
 
@@ -211,7 +226,7 @@ class WriterService:
     # The process around it
 
     async def run(self) -> ExitCode:
-        """Serves until the end; returns how it ended. The file is closed when this returns."""
+        """Serves until the end; returns how it ended. Unless /kill could not wait for it, the file is closed then."""
         tasks = [asyncio.create_task(self._stream.run(self._on_stream)), asyncio.create_task(self._tick_for_ever())]
         ended = asyncio.create_task(self.ended.wait())
         try:
@@ -226,10 +241,15 @@ class WriterService:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, ended, return_exceptions=True)
-            self._hdf5.shutdown(wait=True)
         if self._acquisition is None:
             logger.info("Ended before anything was to be written")
         return self.exit_code
+
+    async def join(self) -> None:
+        """Waits for the HDF5 thread, which may still be at work after /kill; nothing is served any more."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing])
+        await asyncio.to_thread(self._hdf5.shutdown)
 
     def interrupt(self, *, drop_queue: bool = False) -> None:
         """Ends it as a signal does: what has been received is written (unless the queue is dropped), the file closed."""
@@ -240,34 +260,48 @@ class WriterService:
 
     # Starting and stopping
 
-    async def _start(self, start: int | Literal["now"], output_file: str | None) -> None:
+    def _asked(self, output_file: str | None) -> Asked | None:
+        acquisition = self._acquisition
+        if acquisition is None:
+            return None
+        return Asked(
+            start=acquisition.start,
+            stop=acquisition.stop,
+            rows=acquisition.recording.coverage.rows,
+            same_file=output_file is None or self._destination(output_file) == acquisition.filing.final,
+        )
+
+    async def _start(self, start: Edge, final: Path | None) -> None:
         if start == "now" and self._preset_stop == "now":
             self._preset_stop = None  # left over from before: an acquisition cannot stop before it starts
         selection = Selection(_bound(start), _bound(self._preset_stop, now_ns=self._preset_stop_ns))
-        final = self._destination(output_file)
-        self._persistent |= output_file is not None
         self._acquisition = self._new_acquisition(start, self._preset_stop, selection, final)
-        self._preset_stop = None
+        self._preset_stop = self._preset_file = None
         await self._carry_out(self._machine.on(Event.START))
 
-    async def _start_elsewhere(self, acquisition: _Acquisition, start: int | Literal["now"], output_file: str | None) -> None:
-        state = self._machine.state
-        if state is not State.WRITING:
-            raise StateError(f"the acquisition from {acquisition.start} is being ended; start again when the status is waiting")
-        if acquisition.recording.coverage.rows and not self._stream.has_past:
-            raise StateError(
-                f"already writing from {acquisition.start}; the source {self._stream_name} cannot go back to {start}: "
-                "stop first, or put a buffer before the writer"
-            )
-        selection = Selection(_bound(start), acquisition.recording.selection.stop)
-        final = acquisition.filing.final if output_file is None else self._destination(output_file)
-        logger.warning("Start changed from %s to %s: what was written so far is dropped and begun anew", acquisition.start, start)
-        self._acquisition = self._new_acquisition(start, acquisition.stop, selection, final)
-        await self._carry_out(self._machine.on(Event.START_ELSEWHERE), replaced=acquisition)
+    async def _replace(self, start: Edge, output_file: str | None) -> None:
+        """Ends the acquisition as it is, file and report included, and begins another: a corrected start must lose nothing."""
+        replaced = self._acquisition
+        assert replaced is not None
+        if replaced.stop != "now":
+            Selection(_bound(start), replaced.recording.selection.stop)  # refuses a stop before the start
+        final = replaced.filing.final if output_file is None else self._destination(output_file)
+        logger.warning("Start changed from %s to %s: what was written so far gets a file of its own", replaced.start, start)
+        self._happened(Event.REPLACED)
+        await self._wait_until_closed()
+        self._preset_stop, self._preset_stop_ns = replaced.stop, replaced.stop_asked_ns
+        await self._start(start, final)
 
-    def _new_acquisition(
-        self, start: int | Literal["now"], stop: int | Literal["now"] | None, selection: Selection, final: Path | None
-    ) -> _Acquisition:
+    async def _wait_until_closed(self) -> None:
+        acquisition = self._acquisition
+        assert acquisition is not None
+        await _wait_quietly(acquisition.closed, CLOSE_TIMEOUT_S)
+        if self._machine.state is not State.WAITING:
+            raise StateError(
+                f"the acquisition from {acquisition.start} is not closed yet; start again when the status is waiting"
+            )
+
+    def _new_acquisition(self, start: Edge, stop: Edge | None, selection: Selection, final: Path | None) -> _Acquisition:
         recording = Recording(selection, stream=self._stream_name, started_ns=time.time_ns())
         filing = Filing(self._hdf5, final, options=self._file_options, on_failure=self._on_write_failed)
         return _Acquisition(
@@ -279,11 +313,10 @@ class WriterService:
             stop_asked_ns=time.time_ns(),
         )
 
-    def _set_stop(self, acquisition: _Acquisition, stop: int | Literal["now"]) -> None:
-        recording = acquisition.recording
+    def _set_stop(self, acquisition: _Acquisition, stop: Edge) -> None:
         # Against a buffer, "now" becomes a time when the mark comes back: until then all that comes in order belongs to it.
         now_ns = None if self._stream.has_past and self._stream.connected else time.time_ns()
-        recording.selection = Selection(recording.selection.start, _bound(stop, now_ns=now_ns))
+        acquisition.recording.selection = _selection_with(acquisition, stop, now_ns=now_ns)
         acquisition.stop, acquisition.stop_asked_s, acquisition.stop_asked_ns = stop, time.monotonic(), time.time_ns()
         self._watch_stop(acquisition)
 
@@ -305,35 +338,30 @@ class WriterService:
                 case Effect.CLOSE:
                     assert self._acquisition is not None
                     self._stream.close()
-                    self._closing = asyncio.create_task(self._close(self._acquisition, event))
+                    self._closing = asyncio.create_task(self._close(self._acquisition, STOPPED_BY[event]))
                     self._closing.add_done_callback(self._on_closing_done)
                 case Effect.EXIT:
                     self.ended.set()
                 case _:
                     raise AssertionError(f"{effect} does not follow from {event}")
 
-    async def _carry_out(self, effects: tuple[Effect, ...], replaced: _Acquisition | None = None) -> None:
+    async def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         acquisition = self._acquisition
         assert acquisition is not None
         for effect in effects:
             match effect:
                 case Effect.OPEN:
                     await self._open(acquisition)
-                case Effect.REOPEN:
-                    assert replaced is not None
-                    replaced.filing.abandon()
-                    await self._open(acquisition)
-                case Effect.WATCH_STOP if self._machine.state is State.WRITING:  # it may have ended while it was opened
-                    self._watch_stop(acquisition)
                 case Effect.WATCH_STOP:
-                    pass
+                    if self._machine.state is State.WRITING:  # it may have ended while it was opened
+                        self._watch_stop(acquisition)
                 case _:
                     raise AssertionError(f"{effect} does not belong to a start")
 
     async def _open(self, acquisition: _Acquisition) -> None:
         """Opens the stream first, since "now" is now; what comes waits in the HDF5 thread's queue behind the file."""
         recording = acquisition.recording
-        self._last_message_s = time.monotonic()
+        self._last_progress_s = time.monotonic()
         acquisition.filing.create()
         opened = await self._stream.open(_start_point(acquisition.start))
         recording.oldest_held = opened.oldest_pulse_id
@@ -350,8 +378,6 @@ class WriterService:
 
     def _on_stream(self, event: StreamEvent) -> None:
         acquisition = self._acquisition
-        if isinstance(event, Pulses):
-            self._last_message_s = time.monotonic()
         if self._machine.state is not State.WRITING or acquisition is None:
             return
         recording = acquisition.recording
@@ -378,9 +404,16 @@ class WriterService:
         self._watch_stop(acquisition)
 
     def _on_pulses(self, acquisition: _Acquisition, pulses: Pulses) -> None:
-        choice = acquisition.recording.take(pulses.run, pulses.times_ns)
+        recording = acquisition.recording
+        highest = recording.highest_pulse_id
+        choice = recording.take(pulses.run, pulses.times_ns)
+        if choice.rows.size or recording.highest_pulse_id > highest:
+            self._last_progress_s = time.monotonic()
+        if choice.out_of_order:
+            text = f"Left out pulses from {self._stream_name} that come late: pulse {recording.coverage.last} is written already"
+            self._complaints.add("late", text, now_s=time.monotonic(), times=choice.out_of_order)
         if choice.unusable.size:
-            self._complain_about(acquisition.recording, pulses.run, choice.unusable.tolist())
+            self._complain_about(recording, pulses.run, choice.unusable.tolist())
         if logger.isEnabledFor(logging.DEBUG):
             written = set(choice.rows.tolist())
             for index, pulse_id in enumerate(pulses.run.pulse_ids.tolist()):
@@ -420,15 +453,22 @@ class WriterService:
         if now_s - self._last_flush_s >= FLUSH_INTERVAL_S:
             self._last_flush_s = now_s
             acquisition.filing.flush()
-        silent_s, stopping_s = now_s - self._last_message_s, now_s - acquisition.stop_asked_s
+        if self._stream.paused:  # what is not read may well be there: a slow disk is no silent stream
+            self._last_progress_s = now_s
+        silent_s, stopping_s = now_s - self._last_progress_s, now_s - acquisition.stop_asked_s
+        idle_s = min(silent_s, stopping_s)
         sends_no_marks = self._stream.connected and not self._stream.has_past
-        if acquisition.stop is not None and min(silent_s, stopping_s) >= self._stall_timeout_s:
+        if acquisition.stop is not None and idle_s >= self._stall_timeout_s:
             self._happened(Event.STALLED)
-        elif acquisition.stop == "now" and sends_no_marks and stopping_s >= PLAIN_STOP_GRACE_S:
+        elif acquisition.stop == "now" and sends_no_marks and idle_s >= PLAIN_STOP_GRACE_S:
             self._happened(Event.REACHED)
         elif silent_s >= self._stall_timeout_s and now_s - self._last_told_s >= self._stall_timeout_s:
             self._last_told_s = now_s
-            logger.warning("No message from %s for %.0f s; the acquisition goes on waiting", self._stream_name, silent_s)
+            logger.warning(
+                "Nothing for this acquisition from %s for %.0f s; it goes on waiting, as it has no stop",
+                self._stream_name,
+                silent_s,
+            )
 
     # The end of an acquisition
 
@@ -436,11 +476,12 @@ class WriterService:
         if self._machine.state is State.WRITING:
             self._happened(Event.WRITE_FAILED)
 
-    async def _close(self, acquisition: _Acquisition, cause: Event) -> None:
+    async def _close(self, acquisition: _Acquisition, cause: Cause) -> None:
         recording, filing = acquisition.recording, acquisition.filing
         recording.keep_rows(await filing.rows_written())
-        channels = await filing.finish(recording.trim())
-        outcome, reason = recording.judge(STOPPED_BY[cause], error=filing.error)
+        rows = recording.trim()
+        channels = await filing.finish(rows)
+        outcome, reason = recording.judge("cut short" if acquisition.cut_short else cause, error=filing.error)
         report = recording.report(
             outcome=outcome,
             reason=reason,
@@ -449,22 +490,32 @@ class WriterService:
             channels=channels,
             now_ns=time.time_ns(),
         )
-        acquisition.report = await filing.seal(self._parameters, report)
-        self._closed(acquisition, acquisition.report)
+        if cause == "other start" and not rows:
+            filing.abandon()
+            acquisition.report = report
+        else:
+            parameters = self._parameters
+            acquisition.report = await filing.seal(parameters, report)
+            if self._parameters is parameters and cause != "other start":
+                self._parameters = {}  # they were for this file; the next one gets its own
+        self._closed(acquisition, acquisition.report, replaced=cause == "other start")
 
-    def _closed(self, acquisition: _Acquisition, report: Report) -> None:
+    def _closed(self, acquisition: _Acquisition, report: Report, *, replaced: bool) -> None:
         level = LOG_LEVELS.get(report.outcome, logging.WARNING)
         for line in describe(report):
             logger.log(level, "%s", line)
-        self.exit_code = OUTCOME_EXIT_CODES[report.outcome]
-        acquisition.closed.set()
         failed = report.outcome == "failed"
-        self._machine.on(Event.WRITE_FAILED if failed else Event.CLOSED)
-        if self._persistent and not failed:
-            self._machine.on(Event.REARMED)
-            logger.info("Waiting for the next start")
-        else:
+        goes_on = (self._persistent or replaced) and not failed
+        self._end_when_caught_up = False
+        acquisition.closed_s = time.monotonic()
+        for effect in self._machine.on(Event.WRITE_FAILED if failed else Event.CLOSED_FOR_NEXT if goes_on else Event.CLOSED):
+            assert effect is Effect.EXIT
             self.ended.set()
+        acquisition.closed.set()
+        if not replaced and self.exit_code is ExitCode.COMPLETE:  # of several acquisitions, the first that is not complete
+            self.exit_code = ExitCode.INTERNAL if acquisition.filing.is_our_fault else OUTCOME_EXIT_CODES[report.outcome]
+        if goes_on and not replaced:
+            logger.info("Waiting for the next start")
 
     def _on_closing_done(self, closing: asyncio.Task[None]) -> None:
         if not closing.cancelled() and closing.exception() is not None:
@@ -480,13 +531,18 @@ class WriterService:
             await self._closing
 
 
-def _bound(value: int | Literal["now"] | None, *, now_ns: int | None = None) -> Bound | None:
+def _selection_with(acquisition: _Acquisition, stop: Edge, *, now_ns: int | None = None) -> Selection:
+    """The acquisition's bounds with another stop; raises UsageError if that is before the start."""
+    return Selection(acquisition.recording.selection.start, _bound(stop, now_ns=now_ns))
+
+
+def _bound(value: Edge | None, *, now_ns: int | None = None) -> Bound | None:
     if value == "now":
         return None if now_ns is None else TimeBound(now_ns)
     return None if value is None else PulseBound(value)
 
 
-def _start_point(start: int | Literal["now"]) -> StartPoint:
+def _start_point(start: Edge) -> StartPoint:
     return StartPoint("now") if start == "now" else StartPoint("pulse", max(start, 0))
 
 

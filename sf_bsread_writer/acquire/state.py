@@ -27,7 +27,7 @@ class Event(Enum):
 
     START = "start"
     START_AGAIN = "same start again"
-    START_ELSEWHERE = "other start"
+    REPLACED = "other start"
     STOP = "stop"
     STOP_AGAIN = "same stop again"
     REACHED = "stop reached"
@@ -36,14 +36,13 @@ class Event(Enum):
     INTERRUPTED = "signal or kill"
     WRITE_FAILED = "write error"
     CLOSED = "file closed"
-    REARMED = "next acquisition"
+    CLOSED_FOR_NEXT = "file closed, more to come"
 
 
 class Effect(Enum):
     """What the shell has to do."""
 
     OPEN = "open file and stream"
-    REOPEN = "drop file, open again"
     WATCH_STOP = "look out for the stop"
     CLOSE = "close file"
     EXIT = "end process"
@@ -59,7 +58,7 @@ TABLE: Mapping[tuple[State, Event], Transition] = MappingProxyType(
         (State.WAITING, Event.END): (State.FINISHED, (Effect.EXIT,)),
         (State.WAITING, Event.INTERRUPTED): (State.FINISHED, (Effect.EXIT,)),
         (State.WRITING, Event.START_AGAIN): (State.WRITING, ()),
-        (State.WRITING, Event.START_ELSEWHERE): (State.WRITING, (Effect.REOPEN, Effect.WATCH_STOP)),
+        (State.WRITING, Event.REPLACED): (State.CLOSING, (Effect.CLOSE,)),
         (State.WRITING, Event.STOP): (State.WRITING, (Effect.WATCH_STOP,)),
         (State.WRITING, Event.STOP_AGAIN): (State.WRITING, ()),
         (State.WRITING, Event.REACHED): (State.CLOSING, (Effect.CLOSE,)),
@@ -75,7 +74,7 @@ TABLE: Mapping[tuple[State, Event], Transition] = MappingProxyType(
         (State.CLOSING, Event.INTERRUPTED): (State.CLOSING, ()),
         (State.CLOSING, Event.WRITE_FAILED): (State.FAILED, (Effect.EXIT,)),
         (State.CLOSING, Event.CLOSED): (State.FINISHED, (Effect.EXIT,)),
-        (State.FINISHED, Event.REARMED): (State.WAITING, ()),
+        (State.CLOSING, Event.CLOSED_FOR_NEXT): (State.WAITING, ()),
         (State.FINISHED, Event.START_AGAIN): (State.FINISHED, ()),
         (State.FINISHED, Event.STOP_AGAIN): (State.FINISHED, ()),
         (State.FINISHED, Event.END): (State.FINISHED, ()),

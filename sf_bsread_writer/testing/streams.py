@@ -18,6 +18,7 @@ class StreamInMemory:
     def __init__(self, *, has_past: bool = True, oldest_pulse_id: int | None = None) -> None:
         self.has_past = has_past
         self.connected = True
+        self.paused = False
         self.opened: list[StartPoint] = []
         self.now_ns = 1_000
         self.marks = 0

@@ -73,6 +73,12 @@ class Scene:
             await asyncio.sleep(0)
 
 
+async def run_and_join(service: WriterService) -> ExitCode:
+    code = await service.run()
+    await service.join()
+    return code
+
+
 @pytest.fixture
 def play(tmp_path: Path) -> Callable[..., tuple[Scene, ExitCode]]:
     """Runs a writer while the test's steps go on; ends it if they do not; gives the scene and the exit code."""
@@ -80,7 +86,7 @@ def play(tmp_path: Path) -> Callable[..., tuple[Scene, ExitCode]]:
     def run(steps: Steps, *, stream: StreamInMemory | None = None, stall_timeout_s: float = 60.0) -> tuple[Scene, ExitCode]:
         async def main() -> tuple[Scene, ExitCode]:
             scene = Scene(tmp_path, stream or StreamInMemory(), stall_timeout_s=stall_timeout_s)
-            life = asyncio.create_task(scene.service.run())
+            life = asyncio.create_task(run_and_join(scene.service))
             await asyncio.sleep(0)
             try:
                 await steps(scene)
@@ -286,7 +292,36 @@ def test_another_start_begins_anew_where_the_stream_has_a_past(play: Play) -> No
 
     assert code is ExitCode.COMPLETE
     assert scene.in_file() == [5, 6, 7, 8]
-    assert sorted(path.name for path in scene.path.parent.iterdir()) == ["out.h5"]
+    assert scene.in_file(scene.path.with_name("out.h5.1")) == [7, 8]  # what had been written is not thrown away
+
+
+def test_another_start_before_anything_is_written_leaves_no_file_behind(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.stop(8)
+        await scene.service.start(7)
+        await scene.service.start(5)
+        scene.give(5, 6, 7, 8)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [5, 6, 7, 8]
+    assert [path.name for path in scene.path.parent.iterdir()] == ["out.h5"]
+
+
+def test_another_start_behind_the_stop_is_refused_and_nothing_is_lost(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(7)
+        await scene.service.stop(9)
+        scene.give(7, 8)
+        with pytest.raises(UsageError, match="stop_pulse_id 9 is before start_pulse_id 10"):
+            await scene.service.start(10)
+        scene.give(9)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [7, 8, 9]
 
 
 def test_another_start_is_refused_where_the_stream_has_none(play: Play) -> None:
@@ -490,3 +525,175 @@ def test_the_report_in_the_file_is_the_one_that_rest_gives(play: Play) -> None:
     with h5py.File(scene.path) as file:
         assert msgspec.json.decode(file["report"][()], type=Report) == scene.report
     assert scene.report.moved_aside == f"{scene.path}.1"
+
+
+def test_a_slow_disk_is_no_silent_stream(play: Play) -> None:
+    """While all memory waits to be written nothing is read: that nothing comes then says nothing about the stream."""
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        await scene.service.stop(3)
+        scene.give(1)
+        scene.stream.paused = True
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scene.service.ended.wait(), 1.0)
+        scene.stream.paused = False
+        scene.give(2, 3)
+
+    scene, code = play(steps, stall_timeout_s=0.3)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1, 2, 3]
+
+
+def test_stop_now_on_a_plain_source_waits_for_what_could_not_be_read_yet(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(1)
+        scene.stream.paused = True
+        await scene.service.stop(None)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(scene.service.ended.wait(), 1.5)
+        scene.stream.paused = False
+        scene.give(2)
+
+    scene, _ = play(steps, stream=StreamInMemory(has_past=False))
+
+    assert scene.in_file() == [1, 2]
+
+
+def test_messages_that_bring_the_stop_no_nearer_do_not_keep_an_acquisition_open(play: Play) -> None:
+    """A source whose pulse ids have started over sends for ever, but never what was asked for."""
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1000)
+        await scene.service.stop(2000)
+        scene.give(1000, 1001)
+        pulse_id = 1
+        while not scene.service.ended.is_set():
+            scene.give(pulse_id)
+            pulse_id += 1
+            await asyncio.sleep(0.01)
+
+    scene, code = play(steps, stall_timeout_s=0.3)
+
+    assert code is ExitCode.STALLED
+    assert scene.in_file() == [1000, 1001]
+
+
+def test_start_now_while_the_last_file_is_being_closed_starts_when_it_is(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        first, second = scene.path.with_name("1.h5"), scene.path.with_name("2.h5")
+        await scene.service.start(None, output_file=str(first))
+        scene.give(1)
+        await scene.stop_now()
+        await scene.service.start(None, output_file=str(second))
+        scene.give(2)
+        await scene.stop_now()
+        await scene.service.finish()
+        assert (scene.in_file(first), scene.in_file(second)) == ([1], [2])
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_start_now_to_a_writer_that_is_about_to_end_is_refused(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(1)
+        await scene.stop_now()
+        with pytest.raises(StateError, match="has ended and so does this writer"):
+            await scene.service.start(None)
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_a_stop_that_is_refused_changes_nothing_else(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(10)
+        with pytest.raises(UsageError):
+            await scene.service.stop(9, output_file=str(scene.path.with_name("other.h5")))
+        await scene.service.stop(10)
+        scene.give(10)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [10]
+
+
+def test_the_file_named_with_a_stop_before_the_start_is_the_one_that_is_written(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        other = scene.path.with_name("other.h5")
+        await scene.service.stop(2, output_file=str(other))
+        await scene.service.start(1)
+        scene.give(1, 2)
+        await scene.service._until_closed()
+        assert scene.in_file(other) == [1, 2]
+        await scene.service.finish()
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+@pytest.mark.parametrize(("first", "then"), [("/dev/null", "x.h5"), ("x.h5", "/dev/null")])
+def test_a_dry_run_cannot_become_a_file_nor_the_reverse(play: Play, first: str, then: str) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1, output_file=first)
+        scene.give(1)
+        with pytest.raises(StateError, match="dry run"):
+            await scene.service.stop(1, output_file=then)
+        await scene.service.finish()
+
+    play(steps)
+
+
+def test_of_several_acquisitions_the_first_that_is_not_complete_gives_the_exit_code(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        for number, missing in enumerate((True, False)):
+            await scene.service.start(1, output_file=f"{number}.h5")
+            await scene.service.stop(4 - missing)
+            scene.give(*([1, 3] if missing else [1, 2, 3, 4]))
+            await scene.service._until_closed()
+        await scene.service.finish()
+
+    assert play(steps)[1] is ExitCode.INCOMPLETE
+
+
+def test_parameters_are_for_one_file(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        scene.service.set_parameters({"general/user": "p12345"})
+        for number, expected in ((1, b"p12345"), (2, b"not given")):
+            await scene.service.start(1, output_file=f"{number}.h5")
+            await scene.service.stop(number)
+            scene.give(1, 2)
+            await scene.service._until_closed()
+            with h5py.File(scene.path.with_name(f"{number}.h5")) as file:
+                assert file["general/user"][()] == expected
+        await scene.service.finish()
+
+    assert play(steps)[1] is ExitCode.COMPLETE
+
+
+def test_a_stop_request_that_cannot_wait_for_the_buffer_does_not_call_it_complete(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sf_bsread_writer.acquire.service.FINISH_TIMEOUT_S", 0.05)
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1)
+        await scene.service.finish()  # the buffer never says that this was all
+
+    assert play(steps)[1] is ExitCode.INCOMPLETE
+
+
+def test_pulses_lost_behind_an_open_end_are_not_called_complete(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(1)
+        scene.stream.give(Overtaken(messages=5))
+        await scene.stop_now()
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.INCOMPLETE
+    assert scene.report.reason == "5 messages were lost in the buffer"
