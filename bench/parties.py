@@ -1,6 +1,8 @@
 """The programs that a benchmark lets meet: sources, sinks, our buffer and writer. Each ends with its ``with`` block."""
 
+import contextlib
 import os
+import random
 import resource
 import select
 import shutil
@@ -192,11 +194,12 @@ def memory_bytes(pid: int) -> dict[str, int]:
 
 
 def free_port() -> int:
-    """One that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """One that is free now, and below those that the kernel gives to whoever asks for any: nobody takes it by chance."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
