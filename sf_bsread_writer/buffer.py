@@ -1,10 +1,13 @@
 """The program ``sf_bsread_buffer``: always connected to a source, holds its last messages, gives every client all of them."""
 
+if __name__ == "__main__":  # before the imports, which take so long that a signal may come
+    from sf_bsread_writer.startup import run
+
+    raise SystemExit(run("sf_bsread_writer.buffer"))
+
 import argparse
 import asyncio
 import logging
-import signal
-import sys
 from collections.abc import Sequence
 from typing import get_args
 
@@ -20,6 +23,7 @@ from sf_bsread_writer.relay.config import (
 )
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.ring.memory import default_memory_limit_bytes, memory_warning
+from sf_bsread_writer.startup import hand_over
 from sf_bsread_writer.zmtp.address import parse_address
 from sf_bsread_writer.zmtp.peer import Mode
 
@@ -92,9 +96,7 @@ async def serve(config: BufferConfig) -> None:
     warning = memory_warning(config.memory_limit_bytes)
     if warning is not None:
         logger.warning("%s", warning)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, relay.stop)
+    hand_over(asyncio.get_running_loop(), relay.stop)
     await relay.start()
     await relay.run()
 
@@ -120,7 +122,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logger.exception("An error of this program itself ends it")
         return ExitCode.INTERNAL
     return ExitCode.COMPLETE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -54,6 +54,12 @@ class SetupError(BsreadWriterError, OSError):
     exit_code = ExitCode.SETUP
 
 
+class EarlyEndError(BsreadWriterError):
+    """A signal came before the program had anything to do."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 class PeerError(BsreadWriterError, ConnectionError):
     """The ZMTP peer broke the protocol, or speaks another one; the connection is of no further use."""
 

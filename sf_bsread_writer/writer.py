@@ -1,9 +1,13 @@
 """The program ``sf_bsread_writer``: takes the pulses asked for by REST from a buffer (or a source) into one HDF5 file."""
 
+if __name__ == "__main__":  # before the imports, which take so long that a signal may come
+    from sf_bsread_writer.startup import run
+
+    raise SystemExit(run("sf_bsread_writer.writer"))
+
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,6 +29,7 @@ from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
 from sf_bsread_writer.ring.memory import check_memory_limit, limits_within, memory_warning
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
+from sf_bsread_writer.startup import hand_over
 from sf_bsread_writer.zmtp.address import Address, parse_address
 
 logger = logging.getLogger(__name__)
@@ -155,8 +160,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.
     switch_user(config.user_id)
     destination.prepare()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, service.interrupt)
+    hand_over(loop, service.interrupt)
     await server.start()
     try:
         return await service.run()
@@ -186,7 +190,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:
         logger.exception("An error of this program itself ends it")
         return ExitCode.INTERNAL
-
-
-if __name__ == "__main__":
-    sys.exit(main())

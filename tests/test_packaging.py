@@ -62,7 +62,11 @@ def test_no_module_is_named_as_one_of_a_dependency() -> None:
 
 def test_scripts_are_those_of_the_project() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
-    assert sorted(scripts.values()) == [f"sf_bsread_writer.{name}:main" for name in ("buffer", "cli", "writer")]
+    assert scripts == {
+        "sf_bsread": "sf_bsread_writer.cli:main",
+        "sf_bsread_buffer": "sf_bsread_writer.startup:buffer",
+        "sf_bsread_writer": "sf_bsread_writer.startup:writer",
+    }
 
 
 def test_modules_that_call_themselves_pure_are_held_to_it() -> None:
