@@ -208,7 +208,7 @@ except BsreadWriterError as error:
 """
     name, text = in_a_process(code, uid, open_folder / "new" / "run.h5")
     assert name == "OutputError"
-    assert text.startswith(f"cannot create the folder '{open_folder}/new' as user id {uid}: Permission denied")
+    assert text.startswith(f"cannot create the folder (as user id {uid}) {open_folder}/new: Permission denied")
 
 
 @as_root
