@@ -273,7 +273,8 @@ class WriterService:
 
     async def _start(self, start: Edge, final: Path | None) -> None:
         if start == "now" and self._preset_stop == "now":
-            self._preset_stop = None  # left over from before: an acquisition cannot stop before it starts
+            logger.info("The stop asked for before this start counts no more: nothing can stop before it starts")
+            self._preset_stop = None
         selection = Selection(_bound(start), _bound(self._preset_stop, now_ns=self._preset_stop_ns))
         self._acquisition = self._new_acquisition(start, self._preset_stop, selection, final)
         self._preset_stop = self._preset_file = None
@@ -405,6 +406,8 @@ class WriterService:
 
     def _on_pulses(self, acquisition: _Acquisition, pulses: Pulses) -> None:
         recording = acquisition.recording
+        if not (recording.received or self._stream.has_past):
+            self._tell_what_is_gone(acquisition, int(pulses.run.pulse_ids[0]))
         highest = recording.highest_pulse_id
         choice = recording.take(pulses.run, pulses.times_ns)
         if choice.rows.size or recording.highest_pulse_id > highest:
@@ -422,6 +425,15 @@ class WriterService:
             acquisition.filing.write(pulses, choice.rows)
         if choice.stop_reached:
             self._happened(Event.REACHED)
+
+    def _tell_what_is_gone(self, acquisition: _Acquisition, first: int) -> None:
+        if acquisition.start != "now" and acquisition.start < first:
+            logger.warning(
+                "Asked for pulses from %s, but %s is at %s already and has no past; a buffer would have",
+                acquisition.start,
+                self._stream_name,
+                first,
+            )
 
     def _complain_about(self, recording: Recording, run: Run, unusable: Sequence[int]) -> None:
         for index in unusable:
@@ -462,7 +474,7 @@ class WriterService:
             self._happened(Event.STALLED)
         elif acquisition.stop == "now" and sends_no_marks and idle_s >= PLAIN_STOP_GRACE_S:
             self._happened(Event.REACHED)
-        elif silent_s >= self._stall_timeout_s and now_s - self._last_told_s >= self._stall_timeout_s:
+        elif acquisition.stop is None and min(silent_s, now_s - self._last_told_s) >= self._stall_timeout_s:
             self._last_told_s = now_s
             logger.warning(
                 "Nothing for this acquisition from %s for %.0f s; it goes on waiting, as it has no stop",
@@ -482,6 +494,8 @@ class WriterService:
         rows = recording.trim()
         channels = await filing.finish(rows)
         outcome, reason = recording.judge("cut short" if acquisition.cut_short else cause, error=filing.error)
+        if cause == "stream silent" and not self._stream.connected:
+            reason = f"not connected to {self._stream_name}: {reason}"
         report = recording.report(
             outcome=outcome,
             reason=reason,
@@ -502,8 +516,10 @@ class WriterService:
 
     def _closed(self, acquisition: _Acquisition, report: Report, *, replaced: bool) -> None:
         level = LOG_LEVELS.get(report.outcome, logging.WARNING)
-        for line in describe(report):
-            logger.log(level, "%s", line)
+        verdict, *details = describe(report)
+        logger.log(level, "%s", verdict)
+        for line in details:
+            logger.info("%s", line)
         failed = report.outcome == "failed"
         goes_on = (self._persistent or replaced) and not failed
         self._end_when_caught_up = False

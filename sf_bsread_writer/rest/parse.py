@@ -12,7 +12,7 @@ import msgspec
 from sf_bsread_writer.errors import UsageError
 
 MANDATORY_PARAMETERS = ("general/created", "general/user", "general/process", "general/instrument")
-PULSE_IDS = range(-(2**63), 2**63)
+PULSE_IDS = range(2**63)
 
 _INTEGER = re.compile("-?[0-9]+")  # int() alone would also take "1_000", " 5" and digits of other scripts
 _PULSE_ID_CHARACTERS = 40  # enough for leading zeros; Python refuses to convert some thousands of digits
@@ -22,7 +22,7 @@ _decoder = msgspec.json.Decoder()
 
 
 def pulse_id(text: str) -> int:
-    """A pulse id as it stands in a path; raises UsageError unless it is a decimal integer of 64 bits."""
+    """A pulse id as it stands in a path; raises UsageError unless it is a decimal integer from 0 to the limit of 64 bits."""
     if not _INTEGER.fullmatch(text):
         raise UsageError(f"pulse id {_shown(text)} is not an integer; send e.g. 5000000000")
     if len(text) > _PULSE_ID_CHARACTERS or int(text) not in PULSE_IDS:

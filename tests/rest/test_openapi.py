@@ -50,7 +50,7 @@ def test_a_pulse_id_is_an_integer_and_the_answer_empty_or_an_error(document: dic
     operation = document["paths"][f"/{name}/{{pulse_id}}"]["put"]
     (parameter,) = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == ("pulse_id", "path", True)
-    assert parameter["schema"] == {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
+    assert parameter["schema"] == {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
     content = operation["responses"]["200"]["content"]
     assert content["text/plain"]["schema"] == {"type": "string", "maxLength": 0}
     assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}
