@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,3 +48,16 @@ def test_a_signal_between_loading_and_the_loop_is_not_lost(monkeypatch: pytest.M
     monkeypatch.setattr(startup, "_came", [signal.SIGTERM])
     with pytest.raises(EarlyEndError, match="SIGTERM came before it was ready"):
         asyncio.run(life())
+
+
+def test_a_signal_behind_the_end_does_not_change_the_exit_code() -> None:
+    program = """
+import os, signal, sys, types
+from sf_bsread_writer import startup
+sys.modules["program"] = types.SimpleNamespace(main=lambda: 5)
+code = startup.run("program")
+os.kill(os.getpid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(code)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=20).returncode == 5
