@@ -7,7 +7,7 @@ have a wrong size. So a steady stream costs a few comparisons for each run, and 
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import gcd
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.compression import bitshuffle_chunk, decompress, is_missing_payload, lz4_chunk
 from sf_bsread_writer.message.decode import decode_string
+from sf_bsread_writer.message.due import EVERY, Due, at_a_change, due_pulses
 from sf_bsread_writer.message.headers import Channel, DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
 from sf_bsread_writer.message.types import Compression
@@ -29,7 +30,6 @@ FRAMES = "wrong number of frames"
 DAMAGED = "damaged value"
 
 _TIMESTAMP_BYTES = (0, 16)
-_LONGEST_COUNTED_GAP = 1_000_000
 _MOST_KNOWN_LAYOUTS = 64
 _MOST_CHANNELS = 100_000
 _NAMES_IN_A_TEXT = 5
@@ -52,7 +52,7 @@ class Analyzer:
         self.missing: Counter[str] = Counter()
         self._last_pulse_id: int | None = None
         self._last_layout: Layout | None = None
-        self._schedule = _Schedule(())
+        self._due = EVERY
         self._known: dict[Layout, _Facts] = {}
 
     def look(self, run: Run) -> list[Anomaly]:
@@ -60,8 +60,7 @@ class Analyzer:
 
         That a channel's value is missing is told the first time only, and counted always.
         """
-        found = self._headers(run)
-        found += self._pulse_ids(run.pulse_ids)
+        found = self._headers(run) + self._pulse_ids(run)
         for index in np.unique(run.layout_index).tolist():
             rows = np.flatnonzero(run.layout_index == index)
             found += self._values(run, run.layouts[index], rows)
@@ -78,24 +77,30 @@ class Analyzer:
             if before is not None and before.data_header != layout.data_header:
                 text = f"the data header changed at pulse {run.pulse_ids[row]}: {_difference(before, layout)}"
                 found.append(Anomaly(kind=CHANGED, text=text))
-            self._schedule = self._facts(layout).schedule
         return found
 
-    def _pulse_ids(self, pulse_ids: NDArray[np.int64]) -> list[Anomaly]:
-        before = pulse_ids[0] - self._schedule.step if self._last_pulse_id is None else self._last_pulse_id
-        self._last_pulse_id = int(pulse_ids[-1])
-        steps = np.diff(pulse_ids, prepend=before)
-        found = []
-        for row in np.flatnonzero(steps != self._schedule.step).tolist():
-            step, pulse_id = int(steps[row]), int(pulse_ids[row])
-            if step == 0:
-                found.append(Anomaly(kind=DUPLICATE, text=f"pulse {pulse_id} came twice"))
-            elif step < 0:
-                found.append(Anomaly(kind=DECREASING, text=f"pulse {pulse_id} came after {pulse_id - step}, {-step} back"))
-            elif missed := self._schedule.missed(pulse_id - step, pulse_id):
-                text = f"pulse {pulse_id} came after {pulse_id - step}: {missed} pulses in between were skipped"
-                found.append(Anomaly(kind=SKIPPED, text=text, count=missed))
+    def _pulse_ids(self, run: Run) -> list[Anomaly]:
+        """Compares pulse ids with what their own headers promise."""
+        dues = [self._facts(layout).due for layout in run.layouts]
+        found, start = [], 0
+        for due, rows in groupby(dues[index] for index in run.layout_index.tolist()):
+            stop = start + len(list(rows))
+            found += self._steps(run.pulse_ids[start:stop], due)
+            start = stop
         return found
+
+    def _steps(self, pulse_ids: NDArray[np.int64], due: Due) -> list[Anomaly]:
+        """Pulse ids of messages with the same rules, compared with each other and the last one before."""
+        last, earlier = self._last_pulse_id, self._due
+        first = int(pulse_ids[0])
+        self._last_pulse_id, self._due = int(pulse_ids[-1]), due
+        before = np.concatenate(([first - 1 if last is None else last], pulse_ids[:-1]))
+        missed = due.between(before, pulse_ids)
+        if earlier != due and last is not None:
+            missed[0] = at_a_change(earlier, due, last + 1, first - 1).count(last + 1, first - 1)
+        odd = np.flatnonzero((missed > 0) | (pulse_ids <= before))
+        columns = (before[odd].tolist(), pulse_ids[odd].tolist(), missed[odd].tolist())
+        return [_out_of_step(*each) for each in zip(*columns, strict=True)]
 
     def _values(self, run: Run, layout: Layout, rows: NDArray[np.intp]) -> list[Anomaly]:
         facts = self._facts(layout)
@@ -153,31 +158,19 @@ class Analyzer:
 class _Facts:
     """What is true of every message with one layout: ``faults`` as (kind, text), and numbers of channels to be looked into."""
 
-    schedule: "_Schedule"
+    due: Due
     faults: Sequence[tuple[str, str]] = ()
     absent: Sequence[Channel] = ()
     looked_at: Sequence[int] = ()
 
 
-class _Schedule:
-    """In which pulses a message is due: any that some channel is due in, given as (modulo, offset). Without channels: in all."""
-
-    def __init__(self, dues: Sequence[tuple[int, int]]) -> None:
-        self._dues = dues or [(1, 0)]
-        first_offset = self._dues[0][1]
-        self.step = gcd(*(modulo for modulo, _ in self._dues), *(offset - first_offset for _, offset in self._dues))
-
-    def missed(self, before: int, after: int) -> int:
-        """How many pulses strictly between these two are due; only estimated for more than a million."""
-        if self.step == 1 and any(modulo == 1 for modulo, _ in self._dues):
-            return after - before - 1
-        if after - before > _LONGEST_COUNTED_GAP:
-            return (after - before) // self.step
-        between = np.arange(before + 1, after, dtype=np.int64)
-        due = np.zeros(len(between), bool)
-        for modulo, offset in self._dues:
-            due |= _is_due(between, modulo, offset)
-        return int(due.sum())
+def _out_of_step(before: int, pulse_id: int, missed: int) -> Anomaly:
+    if pulse_id == before:
+        return Anomaly(kind=DUPLICATE, text=f"pulse {pulse_id} came twice")
+    if pulse_id < before:
+        return Anomaly(kind=DECREASING, text=f"pulse {pulse_id} came after {before}, {before - pulse_id} back")
+    text = f"pulse {pulse_id} came after {before}: {missed} pulses in between were skipped"
+    return Anomaly(kind=SKIPPED, text=text, count=missed)
 
 
 def _when(channel: Channel) -> tuple[int, int]:
@@ -193,16 +186,16 @@ def _facts_of(layout: Layout) -> _Facts:
     try:
         header = layout.header.decoded
     except MessageError as error:
-        return _Facts(_Schedule(()), faults=[(UNDECODABLE, str(error))])
-    schedule = _Schedule(sorted({_when(channel) for channel in header.channels}))
+        return _Facts(EVERY, faults=[(UNDECODABLE, str(error))])
+    due = due_pulses(header.channels)
     try:
         present = layout.present
     except MessageError as error:
-        return _Facts(schedule, faults=[(FRAMES, str(error))])
+        return _Facts(due, faults=[(FRAMES, str(error))])
     channels = header.channels
     faults = [*_size_faults(layout, channels, present)]
     looked_at = [i for i in np.flatnonzero(present).tolist() if channels[i].is_string or _is_compressed(channels[i])]
-    return _Facts(schedule, faults, [channels[i] for i in np.flatnonzero(~present).tolist()], looked_at)
+    return _Facts(due, faults, [channels[i] for i in np.flatnonzero(~present).tolist()], looked_at)
 
 
 def _size_faults(layout: Layout, channels: Sequence[Channel], present: NDArray[np.bool_]) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ def test_pulse_ids_that_are_skipped_repeated_or_decrease_are_told_across_runs_to
         ([(10, 0), (1, 0)], [10, 20], 9),
         ([(7, 9)], [2, 9, 16], 0),
         ([(0, 0)], [5, 6], 0),
-        ([(100, 0)], [100, 100_000_100], 1_000_000),
+        ([(100, 0)], [100, 100_000_100], 999_999),
     ],
 )
 def test_pulses_in_which_no_channel_is_due_are_not_skipped(
@@ -76,6 +76,18 @@ def test_pulses_in_which_no_channel_is_due_are_not_skipped(
         not_due = [channel.name for channel in channels if channel.modulo and (pulse_id - channel.offset) % channel.modulo]
         analyzer.look(run_of([scalars(pulse_id, channels, missing=not_due)]))
     assert analyzer.counts == ({"skipped pulse id": skipped} if skipped else {})
+
+
+def test_a_gap_where_the_rate_changes_is_judged_by_the_slower_header() -> None:
+    slow = Channel(name="A", type=ValueType.FLOAT64, modulo=10)
+    analyzer = Analyzer()
+    rates = [(100, slow), (110, slow), (115, A), (116, A), (118, A), (130, slow), (150, slow)]
+    skipped = [text for text in texts(analyzer, [scalars(pulse, [channel]) for pulse, channel in rates]) if "skipped" in text]
+    assert skipped == [
+        "pulse 118 came after 116: 1 pulses in between were skipped",
+        "pulse 130 came after 118: 1 pulses in between were skipped",
+        "pulse 150 came after 130: 1 pulses in between were skipped",
+    ]
 
 
 def test_a_missing_value_is_told_once_for_each_channel_and_counted_always() -> None:
