@@ -6,21 +6,21 @@ The shell feeds it; the report and the statistics are read from it.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.acquire.coverage import Coverage, Due
-from sf_bsread_writer.acquire.report import Cause, ChannelReport, Outcome, Range, Report, Statistics
+from sf_bsread_writer.acquire.coverage import Change, Coverage
+from sf_bsread_writer.acquire.report import Cause, ChannelReport, DueFrom, Outcome, Range, Report, Rule, Statistics
 from sf_bsread_writer.acquire.selection import Bound, Choice, PulseBound, Selection, TimeBound, choose
 from sf_bsread_writer.errors import MessageError
-from sf_bsread_writer.message.headers import Channel
-from sf_bsread_writer.message.layout import Layout, Run
+from sf_bsread_writer.message.due import EVERY, Due, due_pulses
+from sf_bsread_writer.message.layout import HeaderFrame, Layout, Run
 
 MISSING_RANGES_IN_REPORT = 1000
 NO_PULSE = np.iinfo(np.int64).min
-_MOST_KNOWN_LAYOUTS = 1000
+_MOST_KNOWN_HEADERS = 64
 
 BAD_HEADER = "data header unusable"
 BAD_FRAMES = "frames do not fit the channels"
@@ -40,7 +40,6 @@ class Recording:
     def __init__(self, selection: Selection, *, stream: str, started_ns: int) -> None:
         self.selection = selection
         self.coverage = Coverage()
-        self.due: Due | None = None
         self.received = 0
         self.last_pulse_id = self.highest_pulse_id = -1
         self.last_timestamp_ns: int | None = None
@@ -53,11 +52,14 @@ class Recording:
         self.dropped: Counter[str] = Counter()
         self._stream = stream
         self._started_ns = started_ns
-        self._known: dict[Layout, Unusable | None] = {}
+        self._due_seen = EVERY  # by the header of the last message that could be used, written or not
+        # What decides is the header and how many frames there are. Keyed by that, since layouts are large and can be many.
+        self._known: dict[tuple[HeaderFrame, int], Unusable | Due] = {}
 
     def take(self, run: Run, times_ns: NDArray[np.int64]) -> Choice:
         """Decides which messages of the run are written, and accounts for all of them."""
-        usable = self._usable_messages(run)
+        dues = [known if isinstance(known, Due) else None for known in map(self._look_at, run.layouts)]
+        usable = np.array([due is not None for due in dues], np.bool_)[run.layout_index]
         last_written = self.coverage.last
         choice = choose(
             self.selection,
@@ -76,27 +78,34 @@ class Recording:
             unusable = self.why_unusable(run, index)
             assert unusable is not None
             self.dropped[unusable.kind] += 1
-        self.coverage.add(run.pulse_ids[choice.rows])
+        if usable.any():
+            self._due_seen = dues[run.layout_index[usable][-1]] or EVERY
+        self._cover(run.pulse_ids[choice.rows], [dues[index] for index in run.layout_index[choice.rows].tolist()])
         return choice
 
     def why_unusable(self, run: Run, index: int) -> Unusable | None:
         """Why a message of the run cannot be assigned to channels; None if it can."""
-        return self._look_at(run.layouts[run.layout_index[index]])
+        known = self._look_at(run.layouts[run.layout_index[index]])
+        return known if isinstance(known, Unusable) else None
 
-    def _usable_messages(self, run: Run) -> NDArray[np.bool_]:
-        usable = np.array([self._look_at(layout) is None for layout in run.layouts], np.bool_)
-        return usable[run.layout_index]
+    def _cover(self, ids: NDArray[np.int64], rules: Sequence[Due | None]) -> None:
+        """Accounts for rows that are written, each with the rules of its own header."""
+        start = 0
+        for due, rows in groupby(rules):
+            assert due is not None
+            stop = start + len(list(rows))
+            self.coverage.add(ids[start:stop], due)
+            start = stop
 
-    def _look_at(self, layout: Layout) -> Unusable | None:
-        if layout in self._known:
-            return self._known[layout]
-        if len(self._known) >= _MOST_KNOWN_LAYOUTS:  # every message its own layout: remember, but not without end
-            self._known.clear()
-        unusable = self._known[layout] = _why_unusable(layout)
-        if unusable is None:
-            due = due_pulses(layout.channels.channels)
-            self.due = due if self.due is None else self.due.and_also(due)
-        return unusable
+    def _look_at(self, layout: Layout) -> Unusable | Due:
+        """What is wrong with messages of this layout, or for which pulses their header promises one."""
+        key = layout.header, layout.n_frames
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= _MOST_KNOWN_HEADERS:  # a new header with every message: remember, but not without end
+                self._known.clear()
+            known = self._known[key] = _why_unusable(layout) or due_pulses(layout.channels.channels)
+        return known
 
     def trim(self) -> int:
         """Takes back what was written beyond the stop pulse; returns how many rows are left."""
@@ -118,7 +127,8 @@ class Recording:
         if start is None or self.oldest_held is None:
             return 0
         newest_gone = self.oldest_held - 1 if stop is None else min(self.oldest_held - 1, stop)
-        return self._due.count(start, newest_gone)
+        due = self.coverage.changes[0].due if self.coverage.rows else self._due_seen
+        return due.count(max(0, start), newest_gone)
 
     def missing_pulses(self, *, so_far: bool = False) -> int:
         """Due pulses of the range that were not written; an open end counts to the last one written.
@@ -126,7 +136,7 @@ class Recording:
         ``so_far``: what may still come is not counted.
         """
         last = None if so_far else pulse_id_of(self.selection.stop)
-        return self.coverage.count_missing(self._due, first=pulse_id_of(self.selection.start), last=last)
+        return self.coverage.count_missing(first=self._first_asked, last=last, otherwise=self._due_seen)
 
     def judge(self, cause: Cause, *, error: Exception | None) -> tuple[Outcome, str]:
         """How it ended, and why, in words."""
@@ -183,8 +193,10 @@ class Recording:
         )
 
     @property
-    def _due(self) -> Due:
-        return self.due or Due()
+    def _first_asked(self) -> int | None:
+        """The first pulse asked for that there can be: no pulse id is negative."""
+        start = pulse_id_of(self.selection.start)
+        return None if start is None else max(0, start)
 
     def report(
         self,
@@ -200,9 +212,9 @@ class Recording:
         start, stop = self.selection.start, self.selection.stop
         running = outcome == "running"
         missing = self.coverage.missing(
-            self._due,
-            first=pulse_id_of(start),
+            first=self._first_asked,
             last=None if running else pulse_id_of(stop),
+            otherwise=self._due_seen,
             limit=MISSING_RANGES_IN_REPORT + 1,
         )
         return Report(
@@ -217,7 +229,7 @@ class Recording:
             first_pulse_id=self.coverage.first,
             last_pulse_id=self.coverage.last,
             rows=self.coverage.rows,
-            pulse_step=self._due.step,
+            due=tuple(map(_due_from, self.coverage.changes or (Change(0, self._due_seen),))),
             missing_pulses=self.missing_pulses(so_far=running),
             missing=tuple(Range(first=gap.first, last=gap.last) for gap in missing[:MISSING_RANGES_IN_REPORT]),
             missing_truncated=len(missing) > MISSING_RANGES_IN_REPORT,
@@ -247,13 +259,9 @@ def _why_unusable(layout: Layout) -> Unusable | None:
     return None
 
 
-def due_pulses(channels: Sequence[Channel]) -> Due:
-    """For which pulses a source of these channels sends a message: those in which any channel is due.
-
-    A channel is due when ``(pulse_id - offset) % modulo == 0``. Without channels nothing can be said: every pulse.
-    """
-    rules = [Due(modulo, offset % modulo) for modulo, offset in {(channel.modulo, channel.offset) for channel in channels}]
-    return reduce(Due.and_also, rules) if rules else Due()
+def _due_from(change: Change) -> DueFrom:
+    rules = tuple(Rule(modulo=modulo, offset=offset) for modulo, offset in change.due.rules)
+    return DueFrom(first_pulse_id=change.first, rules=rules)
 
 
 def pulse_id_of(bound: Bound | None) -> int | None:

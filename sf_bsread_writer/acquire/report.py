@@ -18,6 +18,20 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     last: int
 
 
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    """A message is due for each pulse id with ``(pulse_id - offset) % modulo == 0``."""
+
+    modulo: int
+    offset: int
+
+
+class DueFrom(msgspec.Struct, frozen=True, kw_only=True):
+    """From this pulse id on, a message was due where any of the rules says so; without rules, nowhere."""
+
+    first_pulse_id: int
+    rules: tuple[Rule, ...]
+
+
 class ChannelReport(msgspec.Struct, frozen=True, kw_only=True):
     """One channel of the file: ``present + missing == rows``."""
 
@@ -29,7 +43,10 @@ class ChannelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an acquisition; times are ns since 1970 (UTC), None where there is none."""
+    """What became of an acquisition; times are ns since 1970 (UTC), None where there is none.
+
+    ``due`` ascends, one for each change of the rules; the first holds for what comes before, too.
+    """
 
     outcome: Outcome
     reason: str
@@ -42,7 +59,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     first_pulse_id: int | None
     last_pulse_id: int | None
     rows: int
-    pulse_step: int
+    due: tuple[DueFrom, ...]
     missing_pulses: int
     missing: tuple[Range, ...]
     missing_truncated: bool
@@ -125,5 +142,5 @@ def _ranges(report: Report, most: int = 10) -> str:
     shown = [str(gap.first) if gap.first == gap.last else f"{gap.first}..{gap.last}" for gap in report.missing[:most]]
     if len(report.missing) > most or report.missing_truncated:
         shown.append("…")
-    step = f" (one pulse in {report.pulse_step} is due)" if report.pulse_step > 1 else ""
-    return ", ".join(shown) + step
+    slow = any(rule.modulo > 1 for due in report.due for rule in due.rules)
+    return ", ".join(shown) + (" (of those that are due)" if slow else "")

@@ -4,23 +4,45 @@ Values are not read, only what accounts for them. Files of other SwissFEL writer
 their pulses are those of all channels together. The rules stand in ``docs/reference/file.md``.
 """
 
+import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import h5py
+import msgspec
 import numpy as np
 from h5py import h5o
 from numpy.typing import NDArray
 
+from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.place import output_error
+from sf_bsread_writer.message.due import EVERY, Due, at_a_change
+from sf_bsread_writer.message.headers import INT64_MAX
 from sf_bsread_writer.model import PulseRange
 
 MAX_RANGES = 1000
 """Ranges listed for each channel and for the file; beyond that only their pulses are counted."""
 
 Ids = NDArray[np.int64]
+DueFrom = Sequence[tuple[int, Due]]
+"""Rules and the pulse id from which on they hold, ascending, at least one; the first hold for what comes before, too."""
+
+EVERY_PULSE: DueFrom = ((0, EVERY),)
+
+
+class _Rule(msgspec.Struct, frozen=True):
+    modulo: Annotated[int, msgspec.Meta(ge=1, le=INT64_MAX)]
+    offset: int
+
+
+class _DueFrom(msgspec.Struct, frozen=True):
+    """As the report has it: ``docs/reference/report.md``."""
+
+    first_pulse_id: Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
+    rules: tuple[_Rule, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +80,11 @@ class ChannelFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFindings:
-    """A file. ``rows.missing`` and ``unwanted`` compare it with what was asked for; without that nothing is missing or unwanted.
+    """A file. ``rows.missing`` and ``unwanted`` compare it with what was asked for (``wanted``: by the
+    caller, else by the report); without that nothing is missing or unwanted.
 
-    ``step`` is the distance of due pulses, ``outcome`` what the file's own report says, if it has one; ``problems`` are sentences
-    about rules that the file breaks.
+    ``step`` is the distance of due pulses where that is always the same, else 1; ``outcome`` is what the file's own report says,
+    if it has one; ``problems`` are sentences about rules that the file breaks.
     """
 
     path: str
@@ -83,12 +106,26 @@ class FileFindings:
 
 
 def inspect_file(path: Path, wanted: PulseRange | None = None) -> FileFindings:
-    """Reads a file and compares it with the pulses that are wanted; raises `OutputError` if it cannot be read."""
+    """Reads a file and compares it with the pulses that are wanted; raises `OutputError` if it cannot be read.
+
+    Without ``wanted`` it is compared with the range in its own report, if that has both ends.
+    """
     try:
         with h5py.File(path, "r", locking="best-effort") as file:
             return _Inspection(path, file, wanted).findings()
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise output_error(error, "read", path) from error
+        raise _unreadable(error, path) from error
+
+
+def _unreadable(error: BaseException, path: Path) -> OutputError:
+    """The reason in words; HDF5 has numbers and texts for it that only its authors understand."""
+    if getattr(error, "errno", None) in (errno.EAGAIN, errno.EACCES) and "unable to lock file" in str(error):
+        return OutputError(f"cannot read {path}: it is still being written by a writer")
+    if "truncated file" in str(error) or "ring type mismatch" in str(error):
+        return OutputError(f"cannot read {path}: it is cut off, the end of it is missing")
+    if "file signature not found" in str(error):
+        return OutputError(f"cannot read {path}: it is not an HDF5 file")
+    return output_error(error, "read", path)
 
 
 class _Inspection:
@@ -104,12 +141,13 @@ class _Inspection:
 
     def findings(self) -> FileFindings:
         report = _report(self._file)
+        self._wanted = self._wanted or _range_in(report)
         groups = _groups(self._file.get("data"))
         if "data" not in self._file:
             self._problems.append("there is no group /data")
         stream = self._column(self._file.get("stream/pulse_id"))
         pulses = self._pulses_of(groups) if stream is None else stream.astype(np.int64)
-        step = max(1, _whole(report.get("pulse_step"), 1))
+        due = _due_in(report)
         channels = tuple(self._channel(name, group, pulses, has_stream=stream is not None) for name, group in groups.items())
         within = pulses if self._wanted is None else pulses[(pulses >= self._wanted.first) & (pulses <= self._wanted.last)]
         return FileFindings(
@@ -117,8 +155,8 @@ class _Inspection:
             wanted=self._wanted,
             first=int(pulses.min()) if len(pulses) else None,
             last=int(pulses.max()) if len(pulses) else None,
-            step=step,
-            rows=_rows(pulses, len(pulses), gaps_in(np.unique(within), self._wanted, step)),
+            step=due[0][1].step if len(due) == 1 else 1,
+            rows=_rows(pulses, len(pulses), gaps_in(np.unique(within), self._wanted, due)),
             unwanted=len(pulses) - len(within),
             outcome=str(report["outcome"]) if "outcome" in report else None,
             channels=channels,
@@ -179,18 +217,35 @@ class _Inspection:
         return self._columns[address]
 
 
-def gaps_in(ids: Ids, wanted: PulseRange | None, step: int) -> Gaps:
-    """What is missing of the wanted pulses, of which every ``step``-th is due; ``ids`` ascend within them, each once."""
-    if wanted is None:
+def gaps_in(ids: Ids, wanted: PulseRange | None, due: DueFrom = EVERY_PULSE) -> Gaps:
+    """What is missing of the wanted pulses that were due; ``ids`` ascend within them, each once.
+
+    Which rules hold in a gap is decided as while writing: `Coverage` has the same.
+    """
+    if wanted is None or wanted.last < 0:
         return Gaps(pulses=0, ranges=())
-    phase = (int(ids[0]) if len(ids) else wanted.first) % step
-    first = wanted.first + (phase - wanted.first) % step
-    last = wanted.last - (wanted.last - phase) % step
-    before = np.concatenate(([first - step], ids))
-    after = np.concatenate((ids, [last + step]))
-    holes = np.flatnonzero(after - before > step)
-    ranges = tuple(PulseRange(int(before[hole]) + step, int(after[hole]) - step) for hole in holes[:MAX_RANGES].tolist())
-    return Gaps(pulses=int(((after - before)[holes] // step - 1).sum()), ranges=ranges)
+    before = np.concatenate(([max(wanted.first, 0) - 1], ids))
+    after = np.concatenate((ids, [wanted.last + 1]))
+    starts = np.array([first for first, _ in due], np.int64)
+    earlier, later = (np.maximum(np.searchsorted(starts, each, "right") - 1, 0) for each in (before, after))
+    if len(ids):  # before the first id and behind the last one, the nearest one's rules hold
+        earlier[0], later[-1] = later[0], earlier[-1]
+    missed = np.minimum(_missed(before, after, earlier, due), _missed(before, after, later, due))
+    ranges = []
+    for hole in np.flatnonzero(missed)[:MAX_RANGES].tolist():
+        ends = int(before[hole]) + 1, int(after[hole]) - 1
+        gap = at_a_change(due[earlier[hole]][1], due[later[hole]][1], *ends).within(*ends)
+        ranges += [gap] if gap is not None else []
+    return Gaps(pulses=int(missed.sum()), ranges=tuple(ranges))
+
+
+def _missed(before: Ids, after: Ids, numbers: NDArray[np.intp], due: DueFrom) -> Ids:
+    """How many pulses strictly between each two are due, by the rules with these numbers."""
+    missed = np.zeros(len(before), np.int64)
+    for number in np.unique(numbers).tolist():
+        rows = np.flatnonzero(numbers == number)
+        missed[rows] = due[number][1].between(before[rows], after[rows])
+    return missed
 
 
 def _ranges(ids: Ids) -> tuple[PulseRange, ...]:
@@ -221,8 +276,21 @@ def _report(file: h5py.File) -> Mapping[str, object]:
     return report if isinstance(report, dict) else {}
 
 
-def _whole(value: object, default: int) -> int:
-    return value if isinstance(value, int) else default
+def _range_in(report: Mapping[str, object]) -> PulseRange | None:
+    """What the report says was asked for; None if it was not asked for by two pulse ids."""
+    first, last = report.get("start_pulse_id"), report.get("stop_pulse_id")
+    return PulseRange(first, last) if isinstance(first, int) and isinstance(last, int) and first <= last else None
+
+
+def _due_in(report: Mapping[str, object]) -> DueFrom:
+    """Which pulses were due, by the report; all of them if it does not say so in a form that can be understood."""
+    try:
+        due = msgspec.convert(report.get("due"), list[_DueFrom])
+    except msgspec.ValidationError:
+        return EVERY_PULSE
+    due.sort(key=lambda change: change.first_pulse_id)
+    rules = [(change.first_pulse_id, Due(tuple((rule.modulo, rule.offset) for rule in change.rules))) for change in due]
+    return rules or EVERY_PULSE
 
 
 def _groups(data: object) -> dict[str, h5py.Group]:

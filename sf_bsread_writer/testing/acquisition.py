@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sf_bsread_writer.acquire.report import ChannelReport, Range, Report, Statistics
+from sf_bsread_writer.acquire.report import ChannelReport, DueFrom, Range, Report, Rule, Statistics
 
 _STATISTICS = Statistics(
     start_pulse_id=None,
@@ -114,7 +114,7 @@ def sample_report(*, channels: int = 2) -> Report:
         first_pulse_id=100,
         last_pulse_id=199,
         rows=97,
-        pulse_step=1,
+        due=(DueFrom(first_pulse_id=100, rules=(Rule(modulo=1, offset=0),)),),
         missing_pulses=3,
         missing=(Range(first=104, last=106),),
         missing_truncated=False,

@@ -1,12 +1,14 @@
 """An acquisition's account, from runs of messages to the report."""
 
+import weakref
+
 import numpy as np
 import pytest
 
-from sf_bsread_writer.acquire.coverage import Due
-from sf_bsread_writer.acquire.recording import BAD_FRAMES, BAD_HEADER, Recording, Unusable, due_pulses
-from sf_bsread_writer.acquire.report import Outcome, Range, Report, describe
+from sf_bsread_writer.acquire.recording import BAD_FRAMES, BAD_HEADER, Recording, Unusable
+from sf_bsread_writer.acquire.report import DueFrom, Outcome, Range, Report, Rule, describe
 from sf_bsread_writer.acquire.selection import PulseBound, Selection, TimeBound
+from sf_bsread_writer.message.due import EVERY
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import ValueType
 from sf_bsread_writer.testing.messages import message_of, run_of, time_of
@@ -59,26 +61,76 @@ def test_before_any_message_the_last_pulse_id_is_minus_one() -> None:
     assert (statistics.last_pulse_id, statistics.last_timestamp) == (-1, None)
 
 
-@pytest.mark.parametrize(
-    ("rules", "expected"),
-    [
-        ([], Due()),
-        ([(1, 0)], Due()),
-        ([(10, 0)], Due(10, 0)),
-        ([(10, 0), (1, 0)], Due()),
-        ([(10, 12)], Due(10, 2)),
-        ([(10, 0), (10, 5)], Due(5, 0)),
-    ],
-)
-def test_a_pulse_is_due_when_any_channel_is(rules: list[tuple[int, int]], expected: Due) -> None:
-    assert expected == due_pulses([scalar(modulo=modulo, offset=offset) for modulo, offset in rules])
-
-
 def test_a_stream_of_slow_channels_misses_only_its_own_pulses() -> None:
     recording = recording_of(100, 110, 130, selection=Selection(PulseBound(95), PulseBound(139)), channel=scalar(modulo=10))
     report = report_of(recording)
 
-    assert (report.pulse_step, report.missing_pulses, report.missing) == (10, 1, (Range(first=120, last=120),))
+    assert (report.missing_pulses, report.missing) == (1, (Range(first=120, last=120),))
+    assert report.due == (DueFrom(first_pulse_id=100, rules=(Rule(modulo=10, offset=0),)),)
+    assert "Missing: 1 pulses: 120 (of those that are due)" in describe(report)
+
+
+def recording_of_messages(*messages: list[bytes], selection: Selection) -> Recording:
+    recording = recording_of(selection=selection)
+    run = run_of(messages)
+    recording.take(run, run.global_timestamps_ns)
+    return recording
+
+
+def test_channels_of_25_and_10_hz_miss_nothing_when_each_due_pulse_is_there() -> None:
+    channels = [scalar("FAST", modulo=4), scalar("SLOW", modulo=10)]
+    messages = [message_of(pulse_id, {}, channels=channels) for pulse_id in (100, 104, 108, 110, 112, 116)]
+    recording = recording_of_messages(*messages, selection=Selection(PulseBound(97), PulseBound(119)))
+
+    assert recording.missing_pulses() == 0
+    assert recording.judge("stop reached", error=None)[0] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "missing"),
+    [
+        ([100, 110, 120], [125, 126, 127], [(128, 129)]),
+        ([100, 120], [121, 124], [(110, 110), (122, 123), (125, 129)]),
+        ([110, 120, 130, 140], [97, 98, 99, 100], []),
+        ([140], [97, 99], [(98, 98), (100, 130)]),
+    ],
+)
+def test_each_stretch_of_pulses_is_judged_by_the_header_that_was_in_force(
+    slow: list[int], fast: list[int], missing: list[tuple[int, int]]
+) -> None:
+    modulos = dict.fromkeys(slow, 10) | dict.fromkeys(fast, 1)
+    messages = [message_of(pulse_id, {"A": 1.0}, channels=[scalar(modulo=modulos[pulse_id])]) for pulse_id in sorted(modulos)]
+    recording = recording_of_messages(*messages, selection=Selection(PulseBound(97), PulseBound(129 if slow < fast else 149)))
+    report = report_of(recording)
+
+    assert report.due[0].first_pulse_id == min(modulos)
+    assert [each.rules[0].modulo for each in report.due] == ([10, 1] if slow < fast else [1, 10])
+    assert missing == [(gap.first, gap.last) for gap in report.missing]
+
+
+def test_pulse_ids_below_zero_are_not_missing() -> None:
+    recording = recording_of(1, 2, selection=Selection(PulseBound(-100), PulseBound(2)))
+    recording.oldest_held = 1
+
+    assert (recording.missing_pulses(), recording.evicted_before_start) == (1, 1)
+    assert report_of(recording).missing == (Range(first=0, last=0),)
+    assert recording_of(selection=Selection(PulseBound(-9), PulseBound(-1))).missing_pulses() == 0
+
+
+def test_a_header_that_was_only_seen_tells_what_is_missing_from_an_empty_file() -> None:
+    recording = recording_of(30, selection=Selection(PulseBound(5), PulseBound(25)), channel=scalar(modulo=10))
+
+    assert (recording.coverage.rows, recording.missing_pulses()) == (0, 2)
+
+
+def test_layouts_are_not_kept_for_being_known() -> None:
+    recording = recording_of()
+    for pulse_id in range(100):
+        run = run_of([message_of(pulse_id, {"A": "x" * pulse_id})])
+        gone = weakref.ref(run.layouts[0].frame_ends)
+        recording.take(run, run.global_timestamps_ns)
+        del run
+        assert gone() is None
 
 
 def test_trimming_takes_back_what_lies_behind_the_stop() -> None:
@@ -144,7 +196,7 @@ def test_the_report_says_in_words_what_is_missing_and_why() -> None:
 
 def test_the_ranges_in_a_report_are_limited_but_the_count_is_not() -> None:
     recording = recording_of()
-    recording.coverage.add(np.arange(0, 10_000, 2))
+    recording.coverage.add(np.arange(0, 10_000, 2), EVERY)
     report = report_of(recording)
 
     assert (len(report.missing), report.missing_truncated, report.missing_pulses) == (1000, True, 4999)

@@ -1,6 +1,8 @@
 """What is found in files that are right, and in those that are not."""
 
+import json
 from collections.abc import Callable
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import h5py
@@ -9,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sf_bsread_writer.acquire.coverage import Coverage
 from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.file import PulseFile
 from sf_bsread_writer.hdf5.inspect import Gaps, gaps_in, inspect_file
+from sf_bsread_writer.message.due import EVERY, Due
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import ValueType
 from sf_bsread_writer.model import PulseRange
@@ -42,7 +46,7 @@ def write(path: Path, pulse_ids: list[int], report: str = "{}") -> None:
 
 
 def test_a_complete_file_is_as_asked(path: Path) -> None:
-    write(path, list(range(100, 120)), '{"outcome": "complete", "pulse_step": 1}')
+    write(path, list(range(100, 120)), '{"outcome": "complete"}')
     findings = inspect_file(path, PulseRange(100, 119))
     assert findings.is_as_asked
     assert (
@@ -90,11 +94,31 @@ def test_repeated_and_late_pulses_are_counted(path: Path, pulse_ids: list[int], 
 
 
 def test_the_report_tells_which_pulses_were_due(path: Path) -> None:
-    write(path, [100, 110, 130], '{"pulse_step": 10}')
-    assert (
-        Gaps(pulses=2, ranges=(PulseRange(120, 120), PulseRange(140, 140)))
-        == inspect_file(path, PulseRange(95, 149)).rows.missing
-    )
+    write(path, [100, 110, 130], due_json((100, [(10, 0)])))
+    findings = inspect_file(path, PulseRange(95, 149))
+    assert Gaps(pulses=2, ranges=(PulseRange(120, 120), PulseRange(140, 140))) == findings.rows.missing
+    assert findings.step == 10
+
+
+def due_json(*changes: tuple[int, list[tuple[int, int]]]) -> str:
+    """A report that tells from which pulse id on which rules, (modulo, offset), were in force."""
+    due = [
+        {"first_pulse_id": first, "rules": [{"modulo": modulo, "offset": offset} for modulo, offset in rules]}
+        for first, rules in changes
+    ]
+    return json.dumps({"due": due})
+
+
+def test_channels_of_several_rates_and_a_changed_rate_are_judged_as_the_report_tells(path: Path) -> None:
+    write(path, [100, 104, 108, 110, 112, 115, 116, 118], due_json((100, [(4, 0), (10, 0)]), (115, [(1, 0)])))
+    findings = inspect_file(path, PulseRange(97, 118))
+    assert (Gaps(pulses=1, ranges=(PulseRange(117, 117),)), 1) == (findings.rows.missing, findings.step)
+
+
+@pytest.mark.parametrize("due", [None, 3, [], [{}], [{"first_pulse_id": 1, "rules": [{"modulo": 0, "offset": 0}]}]])
+def test_a_report_that_tells_nothing_of_use_makes_every_pulse_due(path: Path, due: object) -> None:
+    write(path, [100, 102], json.dumps({"due": due}))
+    assert inspect_file(path, PulseRange(100, 102)).rows.missing.pulses == 1
 
 
 def _other_length(file: h5py.File) -> None:
@@ -165,13 +189,37 @@ def test_what_cannot_be_read_is_an_output_error(path: Path, content: bytes | Non
         inspect_file(path)
 
 
-@given(st.sets(st.integers(0, 60)), st.integers(1, 7), st.integers(0, 60), st.integers(0, 40))
-def test_gaps_are_the_due_pulses_that_are_not_there(chosen: set[int], step: int, first: int, length: int) -> None:
+RULES = st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 10]), st.integers(0, 9)), min_size=1, max_size=3).map(tuple).map(Due)
+
+
+@given(st.sets(st.integers(0, 60)), RULES, st.integers(-20, 60), st.integers(0, 40))
+def test_gaps_are_the_due_pulses_that_are_not_there(chosen: set[int], due: Due, first: int, length: int) -> None:
     wanted = PulseRange(first, first + length)
-    phase = min(chosen, default=first) % step
-    there = sorted(pulse for pulse in chosen if first <= pulse <= wanted.last and pulse % step == phase)
-    phase = there[0] % step if there else first % step
-    expected = [pulse for pulse in range(first, wanted.last + 1) if pulse % step == phase and pulse not in there]
-    gaps = gaps_in(np.array(there, np.int64), wanted, step)
+    there = sorted(pulse for pulse in chosen if first <= pulse <= wanted.last)
+    asked = np.arange(max(first, 0), wanted.last + 1)
+    expected = [pulse for pulse in asked[due.contains(asked)].tolist() if pulse not in there]
+    gaps = gaps_in(np.array(there, np.int64), wanted, [(30, due)])
     assert len(expected) == gaps.pulses
-    assert expected == [pulse for gap in gaps.ranges for pulse in range(gap.first, gap.last + 1, step)]
+    assert expected == [
+        pulse
+        for gap in gaps.ranges
+        for pulse in np.arange(gap.first, gap.last + 1)[due.contains(np.arange(gap.first, gap.last + 1))].tolist()
+    ]
+
+
+@given(
+    st.sets(st.integers(0, 120), min_size=1),
+    st.lists(st.tuples(st.integers(0, 60), RULES), min_size=1, max_size=4),
+    st.integers(0, 9),
+)
+def test_a_file_is_judged_as_its_writer_judged_it(chosen: set[int], changes: list[tuple[int, Due]], around: int) -> None:
+    ids = sorted(chosen)
+    coverage = Coverage()
+    edges = sorted({0, len(ids), *(min(row, len(ids)) for row, _ in changes)})
+    for (begin, end), (_, due) in zip(pairwise(edges), cycle(changes), strict=False):
+        coverage.add(np.array(ids[begin:end], np.int64), due)
+    first, last = max(ids[0] - around, 0), ids[-1] + around
+    gaps = gaps_in(np.array(ids, np.int64), PulseRange(first, last), [(change.first, change.due) for change in coverage.changes])
+
+    assert coverage.count_missing(first=first, last=last, otherwise=EVERY) == gaps.pulses
+    assert coverage.missing(first=first, last=last, otherwise=EVERY, limit=1000) == gaps.ranges
