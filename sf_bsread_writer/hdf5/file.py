@@ -20,7 +20,8 @@ from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.channels import Channels, FileChannel
 from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
-from sf_bsread_writer.hdf5.place import Room, clear_name, give_final_name, make_way, outliving, output_error, try_room
+from sf_bsread_writer.hdf5.partial import Partial
+from sf_bsread_writer.hdf5.place import Room, free_name, make_way, output_error, try_room
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
 from sf_bsread_writer.hdf5.writeback import WriteBack
@@ -74,7 +75,7 @@ class _Output:
     """What there is only if something is really written."""
 
     path: Path
-    partial: Path
+    partial: Partial
     file: h5py.File
     datasets: Datasets
     room: Room
@@ -105,6 +106,7 @@ class PulseFile:
         self._output = None if path is None else _open(path, channels, presence)
         self._table = Table(None if self._output is None else self._output.datasets, channels, presence)
         self._failure: OutputError | None = None
+        self._aside: Path | None = None
 
     @property
     def rows(self) -> int:
@@ -118,8 +120,8 @@ class PulseFile:
 
     @property
     def has_vanished(self) -> bool:
-        """Whether somebody has taken the file's name away while it is written; `seal` writes it anew then."""
-        return self._output is not None and not os.path.lexists(self._output.partial)
+        """Whether somebody has taken the file's name away while it is written; `seal` gives it one again."""
+        return self._output is not None and not self._output.partial.has_name
 
     def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64]) -> None:
         """Writes these messages of the run (ascending indices), which need no longer be kept then, as the next rows.
@@ -166,11 +168,15 @@ class PulseFile:
         )
 
     def clear_name(self, final: Path | None) -> Path | None:
-        """Moves an earlier file of the final name aside, if it is not to be replaced; returns where it went, for the report.
+        """Where `seal` will move an earlier file of the final name, for the report; None if none has to be moved.
 
-        `seal` does the same, but only once the report is in the file. ``final`` as there.
+        Nothing is moved yet: until the new file is complete, the earlier one keeps its name. ``final`` as there.
         """
-        return None if self._output is None else clear_name(final or self._output.path, overwrite=self._options.overwrite)
+        if self._output is None:
+            return None
+        final = final or self._output.path
+        self._aside = free_name(final) if os.path.lexists(final) and not self._options.overwrite else None
+        return self._aside
 
     def seal(self, final: Path | None, parameters: Mapping[str, object], report_json: str) -> Path | None:
         """Adds parameters and report, closes the file and gives it its final name; everything is on disk then.
@@ -191,9 +197,11 @@ class PulseFile:
                     name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content))
                 )
             output.file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
-            with outliving(output.partial, output.descriptor):
-                output.close()
-        return give_final_name(output.partial, final or output.path, overwrite=self._options.overwrite)
+            output.close()
+        try:
+            return output.partial.give_final_name(final or output.path, overwrite=self._options.overwrite, aside=self._aside)
+        finally:
+            output.partial.release()
 
     def abandon(self) -> None:
         """Closes and deletes what has been written."""
@@ -201,7 +209,8 @@ class PulseFile:
             with suppress(OSError, RuntimeError):  # what cannot be closed is deleted all the same
                 self._output.close()
             with self._errors("delete"):
-                self._output.partial.unlink(missing_ok=True)
+                self._output.partial.delete()
+            self._output.partial.release()
 
     def _make_room(self, output: _Output, needed_bytes: int) -> None:
         """Makes sure that so much can be written, and that the file can be closed after that."""
@@ -240,22 +249,26 @@ class PulseFile:
             if close:
                 with suppress(OSError, RuntimeError):
                     self._output.close()
+                self._output.partial.release()
             if self._failure is error:
                 raise
             raise self._failure from error
 
 
 def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
-    partial = make_way(path)
-    try_room(partial, INDEX_BLOCK_BYTES + CLOSING_BYTES)
+    name = make_way(path)
+    try_room(name, INDEX_BLOCK_BYTES + CLOSING_BYTES)
     try:
-        # Best effort: some file servers have no locks, and nothing here depends on them.
-        file = h5py.File(partial, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)
+        # Best effort: some file servers have no locks. The lock that counts is our own, see `Partial`.
+        file = h5py.File(name, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)
+        partial = Partial(name, file.id.get_vfd_handle())
         _keep_index(file)
         datasets = Datasets(file, channels, presence)
         h5f.flush(file.id)  # from here on it can be opened, whatever happens to this process
+    except OutputError:
+        raise
     except (OSError, RuntimeError) as error:
-        raise output_error(error, "create", partial) from error
+        raise output_error(error, "create", name) from error
     return _Output(
         path=path,
         partial=partial,

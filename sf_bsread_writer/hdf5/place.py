@@ -1,4 +1,4 @@
-"""The output file's place on disk: its name while it is written, room for it, and its final name. No HDF5 here.
+"""The output file's place on disk: the way to its name while it is written, and room for it. No HDF5 here.
 
 A file is called ``<name>.partial`` until it is closed and safe on disk. Whatever stands in the way of either name is moved aside,
 never overwritten, unless somebody asked for that.
@@ -10,10 +10,7 @@ import fcntl
 import os
 import re
 import resource
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sf_bsread_writer.errors import OutputError
@@ -36,7 +33,6 @@ _ADVICE = {
 
 _FALLOC_FL_KEEP_SIZE = 1
 _RESERVE_STEP_BYTES = 64 << 20
-_COPY_BYTES = 16 << 20
 
 
 def output_error(error: BaseException, doing: str, path: Path) -> OutputError:
@@ -68,10 +64,8 @@ def make_way(path: Path) -> Path:
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        is_taken, is_left_over = path.is_dir(), partial.exists()
-        is_written = is_left_over and _is_being_written(partial)
-        if is_left_over and not is_written and not is_taken:
-            move_aside(partial)
+        is_taken = path.is_dir()
+        is_written = not is_taken and partial.exists() and not _cleared(partial)
     except FileExistsError as error:
         raise coded_error(errno.ENOTDIR, "create", path) from error
     except OSError as error:
@@ -81,86 +75,58 @@ def make_way(path: Path) -> Path:
     return partial
 
 
-def _is_being_written(path: Path) -> bool:
-    """True if some process holds HDF5's lock on the file. Where the file system has no locks, nobody can know."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _cleared(path: Path) -> bool:
+    """Moves what an earlier writer left there aside; False if it is still being written.
+
+    Under the lock that a writer takes right after creating its file: one that is about to do so finds out.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR)  # NFS locks only what may be written
+    except (PermissionError, IsADirectoryError):
+        descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if not lock(descriptor):
+            return False
+        if is_name_of(path, descriptor):
+            move_aside(path)
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def lock(descriptor: int) -> bool:
+    """Takes the lock of an open file; False if somebody else has it. Where the file system has no locks, nobody can know."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        return False
+    except OSError:
         return True
+    return True
+
+
+def is_name_of(path: Path, descriptor: int) -> bool:
+    """Whether a path is a name of this open file."""
+    try:
+        named = os.stat(path, follow_symlinks=False)
     except OSError:
         return False
-    finally:
-        os.close(descriptor)
-    return False
+    return os.path.samestat(named, os.fstat(descriptor))
+
+
+def free_name(path: Path) -> Path:
+    """The next free number behind a name: ``NAME.1``, ``NAME.2``, …"""
+    number = 1
+    while os.path.lexists(free := path.with_name(f"{path.name}.{number}")):
+        number += 1
+    return free
 
 
 def move_aside(path: Path) -> Path:
-    """Renames a file to the next free number behind its name: ``NAME.1``, ``NAME.2``, …; returns the new path."""
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.{number}")):
-        number += 1
+    """Renames a file to the next free number behind its name; returns the new path."""
+    aside = free_name(path)
     path.rename(aside)
     return aside
-
-
-def clear_name(final: Path, *, overwrite: bool) -> Path | None:
-    """Makes the folders for a final name, and moves an earlier file of that name aside; returns where that went.
-
-    With ``overwrite`` it stays, to be replaced. Raises `OutputError`.
-    """
-    try:
-        return _clear(final, overwrite=overwrite)
-    except OSError as error:
-        raise output_error(error, "make way for", final) from error
-
-
-def _clear(final: Path, *, overwrite: bool) -> Path | None:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    return move_aside(final) if os.path.lexists(final) and not overwrite else None
-
-
-@contextmanager
-def outliving(partial: Path, descriptor: int) -> Iterator[None]:
-    """Keeps an open file alive while it is closed inside, and writes it once more if somebody has taken its name away.
-
-    Who clears up a disk may take a file that is being written, or its folder; what is still open can be copied. Raises OSError.
-    """
-    kept = os.dup(descriptor)
-    try:
-        yield
-        if not os.path.lexists(partial):
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            with open(f"/proc/self/fd/{kept}", "rb") as source, partial.open("xb") as target:
-                shutil.copyfileobj(source, target, _COPY_BYTES)
-    finally:
-        os.close(kept)
-
-
-def give_final_name(partial: Path, final: Path, *, overwrite: bool) -> Path | None:
-    """Gives a closed file its final name, with everything on disk before it is called so; returns where an earlier file went.
-
-    Raises `OutputError`; then the file still has its partial name.
-    """
-    try:
-        with partial.open("r+b") as file:
-            file.truncate(partial.stat().st_size)  # gives back the room reserved behind its end
-            os.fsync(file.fileno())
-        aside = _clear(final, overwrite=overwrite)
-        partial.rename(final)
-        for folder in {final.parent, partial.parent}:
-            _sync_folder(folder)
-    except OSError as error:
-        raise output_error(error, "give the finished file its name", final) from error
-    return aside
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Room:
@@ -233,10 +199,13 @@ def try_room(partial: Path, needed_bytes: int) -> None:
     try:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
+            if not (lock(descriptor) and is_name_of(partial, descriptor)):
+                raise coded_error(errno.EBUSY, "create", partial)
             Room(partial, descriptor).ensure(0, needed_bytes)
         finally:
+            if is_name_of(partial, descriptor):
+                partial.unlink()
             os.close(descriptor)
-            partial.unlink()
     except OutputError:
         raise
     except OSError as error:

@@ -469,6 +469,37 @@ def test_two_writers_cannot_write_the_same_file(path: Path) -> None:
     assert h5py.is_hdf5(path)
 
 
+def test_two_writers_cannot_write_the_same_file_where_hdf5_does_not_lock(path: Path) -> None:
+    # HDF5 looks at the variable once in a process, so both writers are new ones.
+    script = f"""if True:
+        from pathlib import Path
+        from sf_bsread_writer.hdf5.file import PulseFile
+        first = PulseFile(Path({str(path)!r}))
+        try:
+            PulseFile(Path({str(path)!r}))
+        except OSError as error:
+            print(error.errno)
+        first.finish(0)
+        first.seal(None, {{}}, "{{}}")
+    """
+    environment = {**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE"}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == f"{errno.EBUSY}\n"
+    assert os.listdir(path.parent) == [path.name]
+    assert h5py.is_hdf5(path)
+
+
+def test_an_earlier_file_keeps_its_name_until_the_new_one_is_complete(path: Path) -> None:
+    path.write_text("first")
+    file = PulseFile(path)
+    file.finish(0)
+    aside = path.with_name(path.name + ".1")
+    assert file.clear_name(None) == aside
+    assert path.read_text() == "first"
+    assert file.seal(None, {}, "{}") == aside
+    assert aside.read_text() == "first"
+
+
 def test_an_abandoned_file_leaves_nothing(path: Path) -> None:
     file = PulseFile(path)
     file.write(run_of(messages_of((A,), [{A.name: 1.0}])), np.arange(1), np.zeros(1, np.int64))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sf_bsread_writer.errors import ExitCode, OutputError
-from sf_bsread_writer.hdf5.place import Room, coded_error, give_final_name, make_way, move_aside, output_error
+from sf_bsread_writer.hdf5.place import Room, coded_error, make_way, move_aside, output_error
 
 
 def test_errors_say_what_where_why_and_what_to_do() -> None:
@@ -64,15 +64,6 @@ def test_moving_aside_takes_the_next_free_number(tmp_path: Path) -> None:
         (tmp_path / "run.h5").write_text(expected)
         assert expected == move_aside(tmp_path / "run.h5").name
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["run.h5.1", "run.h5.2", "run.h5.3"]
-
-
-def test_a_file_that_cannot_get_its_name_keeps_the_partial_one(tmp_path: Path) -> None:
-    partial = tmp_path / "run.h5.partial"
-    partial.write_text("complete")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="give the finished file its name"):
-        give_final_name(partial, tmp_path / "file" / "run.h5", overwrite=False)
-    assert partial.read_text() == "complete"
 
 
 def test_reserved_room_is_taken_from_the_disk_and_not_part_of_the_file(tmp_path: Path) -> None:
