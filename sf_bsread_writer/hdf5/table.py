@@ -22,9 +22,7 @@ from sf_bsread_writer.hdf5.singles import Values, absent, put_values
 from sf_bsread_writer.hdf5.store import Sink, Store
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import HeaderFrame, Layout, Run
-
-MAX_KEPT = 256
-"""Layouts and headers remembered: a stream alternates between a few; one that never repeats itself must not fill the memory."""
+from sf_bsread_writer.message.walk import MAX_LAYOUTS
 
 INDEX_BYTES = 6 * 1024
 """What HDF5 needs for one more dataset or group: header, names, and a node of the tree of chunks."""
@@ -314,6 +312,6 @@ def _column_bytes(channel: Channel) -> int:
 
 
 def _keep(kept: dict[Key, Kept], key: Key, value: Kept) -> None:
-    if len(kept) >= MAX_KEPT:
+    if len(kept) >= MAX_LAYOUTS:
         kept.clear()
     kept[key] = value

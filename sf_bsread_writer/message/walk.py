@@ -20,6 +20,9 @@ from sf_bsread_writer.zmtp.frames import LONG, MORE, FrameHeader, read_frame_hea
 
 MIB = 1 << 20
 
+MAX_LAYOUTS = 32
+"""Layouts that anybody remembers: what is known of one is up to 1.5 MB, and a stream that never repeats itself makes new ones."""
+
 _FRAMES_BETWEEN_JUMPS = 16
 """A jump costs as much as walking about so many frames; a message that differs everywhere is walked at half speed at worst."""
 
@@ -38,7 +41,7 @@ class Limits:
     max_frame_bytes: int = 256 * MIB
     max_frames: int = 2 + 2 * 65536
     max_message_bytes: int = 1024 * MIB
-    max_layouts: int = 32
+    max_layouts: int = MAX_LAYOUTS
     max_layout_bytes: int = 64 * MIB
 
 

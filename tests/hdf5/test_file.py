@@ -23,6 +23,7 @@ from sf_bsread_writer.message.compression import compress
 from sf_bsread_writer.message.encode import Value, encode_message
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import Compression, ValueType
+from sf_bsread_writer.message.walk import MAX_LAYOUTS
 from sf_bsread_writer.testing.messages import message_of, run_of, time_of
 
 A = Channel(name="SARES11-LSCP10-FNS:CH1:VAL_GET", type=ValueType.FLOAT64)
@@ -413,6 +414,18 @@ def test_h5ls_shows_it(path: Path) -> None:
     shown = subprocess.run(["h5ls", "-r", str(path)], capture_output=True, text=True, check=True).stdout
     assert "Dataset {6/Inf, 150, 250}" in shown
     assert "Dataset {6/Inf, 1}" in shown
+
+
+def test_layouts_that_never_come_again_do_not_fill_the_memory(path: Path) -> None:
+    file, count = PulseFile(path), 3 * MAX_LAYOUTS
+    for i in range(count):
+        run = run_of([message_of(i, {"T": "x" * i, f"C{i}": 1.0})])
+        file.write(run, np.arange(1), np.zeros(1, np.int64))
+        assert max(len(file._table._plans), len(file._table._bindings)) <= MAX_LAYOUTS
+    file.finish(count)
+    file.seal(None, {}, "{}")
+    with h5py.File(path) as finished:
+        assert [len(text) for text in finished["data/T/data"].asstr()[:]] == list(range(count))
 
 
 # The file's life
