@@ -42,11 +42,20 @@ def run_one(name: str, *, quick: bool, long: bool) -> None:
     sheet = Sheet(quick=quick, long=long)
     machine = describe(Path(tempfile.gettempdir()))
     began_s = time.monotonic()
-    importlib.import_module(f"bench.{name}").run(sheet)
-    seconds = time.monotonic() - began_s
+    try:
+        importlib.import_module(f"bench.{name}").run(sheet)
+    except BaseException as error:
+        sheet.note(f"Cut short by {type(error).__name__}: {error}")
+        raise
+    finally:  # what was measured until then is as good as ever
+        _finish(name, sheet, machine, time.monotonic() - began_s)
+
+
+def _finish(name: str, sheet: Sheet, machine: dict[str, str], seconds: float) -> None:
+    console = Console()
     show_promises(sheet.promises)
     console.print(f"  {name}: {seconds:.0f} s")
-    if quick:
+    if sheet.quick or not sheet.tables:
         return
     result = Result(
         name=name,
