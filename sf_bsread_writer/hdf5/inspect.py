@@ -80,8 +80,7 @@ class ChannelFindings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFindings:
-    """A file. ``rows.missing`` and ``unwanted`` compare it with what was asked for (``wanted``: by the
-    caller, else by the report); without that nothing is missing or unwanted.
+    """A file. ``rows.missing`` and ``unwanted`` compare it with ``wanted``; without that nothing is missing or unwanted.
 
     ``step`` is the distance of due pulses where that is always the same, else 1; ``outcome`` is what the file's own report says,
     if it has one; ``problems`` are sentences about rules that the file breaks.
@@ -122,7 +121,7 @@ def _unreadable(error: BaseException, path: Path) -> OutputError:
     if getattr(error, "errno", None) in (errno.EAGAIN, errno.EACCES) and "unable to lock file" in str(error):
         return OutputError(f"cannot read {path}: it is still being written by a writer")
     if "truncated file" in str(error) or "ring type mismatch" in str(error):
-        return OutputError(f"cannot read {path}: it is cut off, the end of it is missing")
+        return OutputError(f"cannot read {path}: it is cut off")
     if "file signature not found" in str(error):
         return OutputError(f"cannot read {path}: it is not an HDF5 file")
     return output_error(error, "read", path)
@@ -222,10 +221,11 @@ def gaps_in(ids: Ids, wanted: PulseRange | None, due: DueFrom = EVERY_PULSE) -> 
 
     Which rules hold in a gap is decided as while writing: `Coverage` has the same.
     """
-    if wanted is None or wanted.last < 0:
+    first, last = (0, -1) if wanted is None else (max(wanted.first, 0), min(wanted.last, INT64_MAX - 1))
+    if last < first:
         return Gaps(pulses=0, ranges=())
-    before = np.concatenate(([max(wanted.first, 0) - 1], ids))
-    after = np.concatenate((ids, [wanted.last + 1]))
+    before = np.concatenate(([first - 1], ids))
+    after = np.concatenate((ids, [last + 1]))
     starts = np.array([first for first, _ in due], np.int64)
     earlier, later = (np.maximum(np.searchsorted(starts, each, "right") - 1, 0) for each in (before, after))
     if len(ids):  # before the first id and behind the last one, the nearest one's rules hold

@@ -189,6 +189,11 @@ def test_what_cannot_be_read_is_an_output_error(path: Path, content: bytes | Non
         inspect_file(path)
 
 
+def test_pulses_that_cannot_be_are_not_missing() -> None:
+    assert gaps_in(np.array([1]), PulseRange(-5, 10**20)).ranges == (PulseRange(0, 0), PulseRange(2, 2**63 - 2))
+    assert gaps_in(np.array([], np.int64), PulseRange(-5, -1)).pulses == 0
+
+
 RULES = st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 10]), st.integers(0, 9)), min_size=1, max_size=3).map(tuple).map(Due)
 
 
