@@ -1,58 +1,70 @@
-"""``sf_bsread check``: says what is in a finished file, and whether it is what was asked for."""
+"""``sf_bsread check``: says what is in finished files, and whether it is what was asked for."""
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sf_bsread_writer.errors import ExitCode, UsageError
+from sf_bsread_writer.errors import ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from sf_bsread_writer.hdf5.inspect import ChannelFindings, FileFindings, Gaps
     from sf_bsread_writer.model import PulseRange
 
-MAX_SHOWN_RANGES = 5
-"""Ranges in a cell of the table; ``--json`` has more."""
+MAX_RANGES_CHARACTERS = 50
+"""For missing ranges in a line, of which at least one is shown; ``--json`` has more."""
 
-MAX_WIDTH = 250
+MAX_NAMES = 3
+"""Channels named that miss the same pulses; ``--json`` has all."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the subcommand to ``sf_bsread``."""
     parser = subparsers.add_parser(
         "check",
-        help="say what is in a file, and whether it is what was asked for",
+        help="say what is in files, and whether it is what was asked for",
         description="Says for each channel how many values a finished file has and which pulses are missing. Ends with 0 if "
-        "every pulse is there once and in order and the file keeps its own rules, 5 if not, 4 if the file cannot be read.",
+        "every pulse that was asked for is there once and in order and the file keeps its own rules, 5 if not, 4 if a file "
+        "cannot be read. What was asked for stands in the file's report: a file without one ends with 5.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="a finished file")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a finished file")
     parser.add_argument(
         "--range",
         dest="wanted",
         metavar="A:B",
-        help="pulses that were asked for, both inclusive; without it a gap is no fault, since nobody knows what was asked for",
+        help="pulses that have to be in the file, both inclusive, whatever its report says (default: what the report says)",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, one document for each file")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints what it finds; see the description for the exit codes."""
+    """Prints what it finds; see the description for the exit codes. A file that cannot be read does not hide the others."""
+    wanted = None if args.wanted is None else parse_range(args.wanted)
+    codes = [_check(path, wanted, as_json=args.json) for path in args.files]
+    return next((code for code in (ExitCode.OUTPUT, ExitCode.INCOMPLETE) if code in codes), ExitCode.COMPLETE)
+
+
+def _check(path: Path, wanted: "PulseRange | None", *, as_json: bool) -> ExitCode:
     import msgspec
 
     from sf_bsread_writer.hdf5.inspect import inspect_file
 
-    wanted = None if args.wanted is None else parse_range(args.wanted)
-    findings = inspect_file(args.file, wanted)
-    if args.json:
-        document = {**msgspec.to_builtins(findings), "is_as_asked": findings.is_as_asked}
+    try:
+        findings = inspect_file(path, wanted)
+    except OutputError as error:
+        sys.stdout.flush()
+        print(f"sf_bsread check: {error}", file=sys.stderr)
+        return ExitCode.OUTPUT
+    # Without a range it is the file's own report that knows whether all is there: for "start now" nothing else does.
+    is_as_asked = findings.is_as_asked and (wanted is not None or findings.outcome == "complete")
+    if as_json:
+        document: dict[str, Any] = {**msgspec.to_builtins(findings), "is_as_asked": is_as_asked}
         print(msgspec.json.format(msgspec.json.encode(document)).decode())
     else:
-        _show(findings)
-    return ExitCode.COMPLETE if findings.is_as_asked else ExitCode.INCOMPLETE
+        print("\n".join([*table_lines(findings.channels), *summary_lines(findings, is_as_asked=is_as_asked)]))
+    return ExitCode.COMPLETE if is_as_asked else ExitCode.INCOMPLETE
 
 
 def parse_range(text: str) -> "PulseRange":
@@ -68,64 +80,97 @@ def parse_range(text: str) -> "PulseRange":
     raise UsageError(f"--range {text!r} has no colon; it looks like 100:599, both inclusive")
 
 
-def _show(findings: "FileFindings") -> None:
-    from rich.console import Console
+def table_lines(channels: "Sequence[ChannelFindings]") -> list[str]:
+    """A line for each channel, with columns for what is wrong only if anything is; then which pulses are missing.
 
-    # A pipe has no width; the usual 80 columns would cut the names of channels.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else MAX_WIDTH)
-    console.print(_table(findings.channels))
-    for line in summary_lines(findings):
-        console.print(line, markup=False, soft_wrap=True)
+    Nothing is wrapped or cut, however narrow the terminal is: names, types and shapes are there to be copied.
+    """
+    columns = [
+        ["channel", *(_printable(channel.name) for channel in channels)],
+        ["type", *(channel.type or "no value ever" for channel in channels)],
+        ["shape", *(_shape_text(channel.shape) for channel in channels)],
+    ]
+    numbers = [
+        ["rows", *(channel.rows.rows for channel in channels)],
+        ["present", *(channel.rows.present for channel in channels)],
+        *(
+            [heading, *counts]
+            for heading, counts in (
+                ("missing", [channel.rows.missing.pulses for channel in channels]),
+                ("duplicates", [channel.rows.duplicates for channel in channels]),
+                ("too late", [channel.rows.out_of_order for channel in channels]),
+            )
+            if any(counts)
+        ),
+    ]
+    padded = [_padded(cells, str.ljust) for cells in columns] + [_padded(cells, str.rjust) for cells in numbers]
+    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)] + _missing_lines(channels)
 
 
-def _table(channels: "Sequence[ChannelFindings]") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("channel", "type", "shape"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("rows", "present", "missing"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("missing pulses", "duplicates", "order"):
-        table.add_column(heading, overflow="fold")
+def _missing_lines(channels: "Sequence[ChannelFindings]") -> list[str]:
+    """What each channel misses; channels that miss the same share a line."""
+    names: dict[Gaps, list[str]] = {}
     for channel in channels:
-        rows = channel.rows
-        cells = (
-            channel.name,
-            channel.type or "never had a value",
-            "" if channel.shape is None else "×".join(map(str, channel.shape)) or "scalar",
-            str(rows.rows),
-            str(rows.present),
-            str(rows.missing.pulses),
-            ranges_text(rows.missing),
-            str(rows.duplicates or ""),
-            f"{rows.out_of_order} too late" if rows.out_of_order else "ascending",
-        )
-        table.add_row(*map(escape, cells))
-    return table
+        if channel.rows.missing.pulses:
+            names.setdefault(channel.rows.missing, []).append(_printable(channel.name))
+    return [
+        f"{_names_text(sharing)} {'misses' if len(sharing) == 1 else 'miss'} {gaps.pulses}: {ranges_text(gaps)}"
+        for gaps, sharing in names.items()
+    ]
 
 
-def summary_lines(findings: "FileFindings") -> list[str]:
+def summary_lines(findings: "FileFindings", *, is_as_asked: bool) -> list[str]:
     """What is to be said about the file as a whole; the last line is the verdict."""
     rows = findings.rows
-    lines = [f"{findings.path}: {rows.rows} rows, {len(findings.channels)} channels, pulses {findings.first} to {findings.last}"]
+    pulses = "no pulses" if findings.first is None else f"pulses {findings.first} to {findings.last}"
+    lines = [f"{findings.path}: {_count(rows.rows, 'row')}, {_count(len(findings.channels), 'channel')}, {pulses}"]
     if findings.outcome is not None:
         lines.append(f"its own report says: {findings.outcome}")
+    else:
+        lines.append("has no report: it was never closed, or another program wrote it")
     if findings.wanted is not None:
         every = f", every {findings.step}." if findings.step > 1 else ""
-        lines.append(f"asked for: {findings.wanted}{every}; missing: {rows.missing.pulses} {ranges_text(rows.missing)}".rstrip())
-        lines += [f"{findings.unwanted} rows are of pulses that were not asked for"] if findings.unwanted else []
-    lines += [f"{rows.duplicates} rows have a pulse id that was there already"] if rows.duplicates else []
-    lines += [f"{rows.out_of_order} rows have a pulse id lower than one before"] if rows.out_of_order else []
+        missing = f"missing {rows.missing.pulses}: {ranges_text(rows.missing)}" if rows.missing.pulses else "none missing"
+        lines.append(f"asked for: {findings.wanted}{every}; {missing}")
+        lines += [f"rows of pulses that were not asked for: {findings.unwanted}"] if findings.unwanted else []
+    lines += [f"rows with a pulse id that was there already: {rows.duplicates}"] if rows.duplicates else []
+    lines += [f"rows with a pulse id lower than one before: {rows.out_of_order}"] if rows.out_of_order else []
     lines += findings.problems
-    verdict = "in good order" if findings.wanted is None else "as asked for"
-    return [*lines, verdict if findings.is_as_asked else f"NOT {verdict}"]
+    if is_as_asked:
+        return [*lines, "as asked for"]
+    if findings.is_as_asked and findings.outcome is None:
+        return [*lines, "NOT known to be complete; --range A:B says which pulses have to be there"]
+    return [*lines, "NOT as asked for"]
 
 
 def ranges_text(gaps: "Gaps") -> str:
-    """The first ranges, and how many pulses there are beyond them."""
-    shown = gaps.ranges[:MAX_SHOWN_RANGES]
-    text = ", ".join(map(str, shown))
-    more = len(gaps.ranges) - len(shown)
-    return f"{text}, … ({more} ranges more)" if more > 0 else text
+    """The first ranges, and how many there are if those are not all."""
+    texts = list(map(str, gaps.ranges))
+    shown = len(texts)
+    while shown > 1 and len(", ".join(texts[:shown])) > MAX_RANGES_CHARACTERS:
+        shown -= 1
+    return ", ".join(texts[:shown]) + (f", … {len(texts)} ranges" if shown < len(texts) else "")
+
+
+def _names_text(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMES
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:MAX_NAMES])} and {more} more"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _shape_text(shape: tuple[int, ...] | None) -> str:
+    return "" if shape is None else "×".join(map(str, shape)) or "scalar"
+
+
+def _padded(cells: Sequence[object], justify: Callable[[str, int], str]) -> list[str]:
+    texts = list(map(str, cells))
+    width = max(map(len, texts))
+    return [justify(text, width) for text in texts]
+
+
+def _printable(name: str) -> str:
+    """A name that cannot move the cursor."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)

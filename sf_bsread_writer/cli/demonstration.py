@@ -64,7 +64,7 @@ def demonstrate(*, seconds: float, folder: Path) -> int:
         _say(f"   {_in_words(_report_of(writer.file))}")
         wanted = f"{past.first}:{past.last}"
         _say(f"6. Looks into the file: sf_bsread check {writer.file} --range {wanted}")
-        found = check.run(argparse.Namespace(file=writer.file, wanted=wanted, json=False))
+        found = check.run(argparse.Namespace(files=[writer.file], wanted=wanted, json=False))
         _say("   SIM-SLOW:VACUUM comes 10 times a second by design, hence its gaps. The camera's frames are stored as they came.")
         _say("7. Ends buffer and source, which would otherwise go on for ever.")
     _say(f"   The file is {writer.file}, the programs' logs are beside it. docs/tutorials/first-file.md goes on from here.")
