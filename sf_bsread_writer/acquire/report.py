@@ -100,7 +100,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def describe(report: Report) -> list[str]:
-    """The report in lines for a log or a terminal; the first says how it ended, the last where the file is."""
+    """The report in lines for a log or a terminal; the first says how it ended, the last where the file is, if there is one."""
     lines = [f"Acquisition {report.outcome}: {report.reason}"]
     span = f", pulses {report.first_pulse_id}..{report.last_pulse_id}" if report.rows else ""
     lines.append(f"Asked for: {_asked(report)}; written: {report.rows} pulses of {len(report.channels)} channels{span}")
@@ -123,7 +123,8 @@ def describe(report: Report) -> list[str]:
         lines.append(f"Damaged: {sum(damaged.values())} values, of the channels {_names(list(damaged))}")
     if report.moved_aside is not None:
         lines.append(f"The file that had this name before is now {report.moved_aside}")
-    lines.append(f"{report.file_bytes / 1e6:.1f} MB in {report.seconds:.1f} s to {report.output_file}")
+    if report.file_bytes or report.outcome != "failed":  # else there never was a file of this acquisition
+        lines.append(f"{report.file_bytes / 1e6:.1f} MB in {report.seconds:.1f} s to {report.output_file}")
     return lines
 
 
