@@ -4,7 +4,7 @@ import asyncio
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.message.encode import Value
 from sf_bsread_writer.testing.beam import beam_message
 from sf_bsread_writer.testing.messages import message_of
-from sf_bsread_writer.testing.programs import DEADLINE_S, Program, running, wait_until
+from sf_bsread_writer.testing.programs import PROMPTLY_S, Program, running, wait_until
 from sf_bsread_writer.zmtp.address import Address, parse_address
 from sf_bsread_writer.zmtp.extension import Holdings, StartPoint, client_properties
 from sf_bsread_writer.zmtp.handshake import SocketType
@@ -66,6 +66,11 @@ class ZmqSource:
         """Sends the default message for each pulse id, both ends inclusive."""
         for pulse_id in range(first, last + 1):
             self.send(pulse_id)
+
+    def send_beam(self, pulse_ids: Iterable[int]) -> None:
+        """Sends these pulses of `beam`."""
+        for pulse_id in pulse_ids:
+            self.send_frames(beam_message(pulse_id))
 
     def wait_for_subscriber(self) -> None:
         """For an XPUB: returns when somebody has subscribed; that others have left is passed over."""
@@ -131,8 +136,7 @@ class Feed:
     def send(self, count: int) -> range:
         """Sends the next so many pulses; returns their ids once the buffer holds them all."""
         sent = range(self.next_pulse_id, self.next_pulse_id + count)
-        for pulse_id in sent:
-            self.source.send_frames(beam_message(pulse_id))
+        self.source.send_beam(sent)
         self.next_pulse_id = sent.stop
         self.buffer.wait_until_it_holds(newest=sent[-1])
         return sent
@@ -205,9 +209,9 @@ class Writer:
         """Returns when the file of this acquisition is closed, and the writer stays for another."""
         wait_until(lambda: self.status == "waiting", "the writer waits for its next start")
 
-    def ended(self, code: ExitCode = ExitCode.COMPLETE, *, within_s: float = DEADLINE_S) -> Report:
-        """Waits for the process to end with this code; returns the file's report, which must be the one in the log."""
-        actual = self.program.wait_for_exit(timeout_s=within_s)
+    def ended(self, code: ExitCode = ExitCode.COMPLETE) -> Report:
+        """The process must end promptly, with this code; returns the file's report, which must be the one in the log."""
+        actual = self.program.wait_for_exit(timeout_s=PROMPTLY_S)
         assert actual == code, f"{actual!r} instead of {code!r}:\n{self.program.output}"
         report = report_in(self.path)
         assert OUTCOME_EXIT_CODES[report.outcome] == code

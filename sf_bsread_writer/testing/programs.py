@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 DEADLINE_S = 20.0
+PROMPTLY_S = 10.0
+"""Generous to a busy machine, and far less than the time after which a writer would end without having to."""
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, timeout_s: float = DEADLINE_S) -> None:
@@ -89,15 +91,26 @@ class Program:
 @contextmanager
 def running(program: str, *arguments: object, **environment: str) -> Iterator[Program]:
     """Runs ``sf_bsread_writer/<program>.py`` as a plain script with the arguments; whatever happens, it ends with the block."""
+    command = [sys.executable, str(PACKAGE / f"{program}.py"), *map(str, arguments)]
+    with started(command, name=program, environment={"PYTHONPATH": str(PACKAGE.parent), **environment}) as child:
+        yield child
+
+
+@contextmanager
+def started(
+    command: Sequence[str], *, name: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[Program]:
+    """Runs any command, in that folder and with those variables set; whatever happens, it ends with the block."""
     process = subprocess.Popen(
-        [sys.executable, str(PACKAGE / f"{program}.py"), *map(str, arguments)],
+        command,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent), "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
     )
-    child = Program(process, program)
+    child = Program(process, name)
     try:
         yield child
     finally:

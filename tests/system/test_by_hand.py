@@ -1,13 +1,11 @@
 """The steps by which people have always tried the two programs out by hand, typed as they type them."""
 
-import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import bsread
@@ -16,32 +14,15 @@ import pytest
 from sf_bsread_writer.model import NS_PER_S
 from sf_bsread_writer.testing.beam import assert_holds, beam_values
 from sf_bsread_writer.testing.messages import time_of
-from sf_bsread_writer.testing.programs import PACKAGE, Program
+from sf_bsread_writer.testing.programs import PACKAGE, PROMPTLY_S, Program, started
 
 pytestmark = [pytest.mark.system, pytest.mark.peer]
 
-PROMPTLY_S = 5.0
 
-
-@contextmanager
-def typed(command: str, folder: Path) -> Iterator[Program]:
-    """A command line as it is typed in a shell in the checkout, with PYTHONPATH=$(pwd); ended with Ctrl-C."""
-    process = subprocess.Popen(
-        [sys.executable if word == "python" else word for word in command.split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-    )
-    program = Program(process, command)
-    try:
-        yield program
-    finally:
-        program.end(signal.SIGINT)
-        assert process.stdout is not None
-        process.stdout.close()
+def typed(command: str, folder: Path) -> AbstractContextManager[Program]:
+    """A command line as it is typed in a shell in the checkout, with PYTHONPATH=$(pwd)."""
+    words = [sys.executable if word == "python" else word for word in command.split()]
+    return started(words, name=command, folder=folder, environment={"PYTHONPATH": str(folder)})
 
 
 def free_ports(count: int) -> list[int]:

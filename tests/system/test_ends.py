@@ -8,12 +8,12 @@ import pytest
 import zmq
 
 from sf_bsread_writer.errors import ExitCode
-from sf_bsread_writer.testing.beam import assert_holds, beam_message
+from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, writer_of
+from sf_bsread_writer.testing.programs import PROMPTLY_S
 
 pytestmark = pytest.mark.system
 
-PROMPTLY_S = 5.0
 STALL_TIMEOUT_S = 0.5
 MANY = 2000
 
@@ -32,7 +32,7 @@ def test_stop_writes_all_that_has_arrived_then_answers_then_the_process_ends(man
     writer.put(f"/start_pulse_id/{many[0]}")
     assert writer.get("/stop")["state"] == "ok"
     assert_holds(writer.path, many)
-    report = writer.ended(within_s=PROMPTLY_S)
+    report = writer.ended()
     assert (report.outcome, report.rows, report.stop_pulse_id) == ("complete", MANY, None)
 
 
@@ -40,7 +40,7 @@ def test_stop_before_the_last_pulse_asked_for_leaves_the_range_incomplete(many: 
     writer.put(f"/start_pulse_id/{many[0]}")
     writer.put(f"/stop_pulse_id/{many[-1] + 10}")
     writer.get("/stop")
-    report = writer.ended(ExitCode.INCOMPLETE, within_s=PROMPTLY_S)
+    report = writer.ended(ExitCode.INCOMPLETE)
     assert_holds(writer.path, many)
     assert [(gap.first, gap.last) for gap in report.missing] == [(many[-1] + 1, many[-1] + 10)]
 
@@ -59,7 +59,7 @@ def test_an_interruption_in_the_middle_leaves_a_valid_file_that_says_where_it_en
     writer.put(f"/start_pulse_id/{many[0]}")
     writer.put(f"/stop_pulse_id/{many[-1] + 10}")
     interrupt(writer)
-    report = writer.ended(ExitCode.INTERRUPTED, within_s=PROMPTLY_S)
+    report = writer.ended(ExitCode.INTERRUPTED)
     assert report.outcome == "interrupted"
     assert_holds_first(writer.path, many, report.rows)
     assert [(gap.first, gap.last) for gap in report.missing] == [(many[0] + report.rows, many[-1] + 10)]
@@ -98,14 +98,13 @@ def test_a_source_that_vanishes_before_the_stop_ends_the_acquisition_after_the_s
             source.wait_for_subscriber()
         for writer in (buffered, direct):
             writer.put("/start_pulse_id/1")
-        for pulse_id in range(1, 21):
-            source.send_frames(beam_message(pulse_id))
+        source.send_beam(range(1, 21))
         for writer in (buffered, direct):
             writer.wait_for(rows=20)
         source.close()
         for writer, reconnects in ((buffered, 0), (direct, 1)):
             writer.put("/stop_pulse_id/30")
-            report = writer.ended(ExitCode.STALLED, within_s=PROMPTLY_S)
+            report = writer.ended(ExitCode.STALLED)
             assert_holds(writer.path, range(1, 21))
             assert [(gap.first, gap.last) for gap in report.missing] == [(21, 30)]
             assert report.reconnects == reconnects
@@ -116,5 +115,5 @@ def test_a_stop_in_a_stream_without_messages_ends_with_a_valid_empty_file(feed: 
         first = feed.next_pulse_id
         writer.put(f"/start_pulse_id/{first}")
         writer.put(f"/stop_pulse_id/{first + 9}")
-        report = writer.ended(ExitCode.STALLED, within_s=PROMPTLY_S)
+        report = writer.ended(ExitCode.STALLED)
     assert (report.rows, report.missing_pulses, report.channels) == (0, 10, ())

@@ -7,17 +7,10 @@ import pytest
 import zmq
 
 from sf_bsread_writer.errors import ExitCode
-from sf_bsread_writer.testing.beam import assert_holds, beam_message
+from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import ZmqSource, buffer_of, holdings, writer_of
 
 pytestmark = pytest.mark.system
-
-PROMPTLY_S = 5.0
-
-
-def send(source: ZmqSource, pulse_ids: range) -> None:
-    for pulse_id in pulse_ids:
-        source.send_frames(beam_message(pulse_id))
 
 
 def test_a_source_that_comes_back_on_its_port_is_gone_on_with(tmp_path: Path) -> None:
@@ -34,7 +27,7 @@ def test_a_source_that_comes_back_on_its_port_is_gone_on_with(tmp_path: Path) ->
         for writer in writers:
             writer.put("/start_pulse_id/1")
             writer.put("/stop_pulse_id/40")
-        send(source, range(1, 21))
+        source.send_beam(range(1, 21))
         for writer in writers:
             writer.wait_for(rows=20)
         source.close()
@@ -42,9 +35,9 @@ def test_a_source_that_comes_back_on_its_port_is_gone_on_with(tmp_path: Path) ->
         with ZmqSource(zmq.XPUB, port=source.port) as again:
             for _ in writers:
                 again.wait_for_subscriber()
-            send(again, range(21, 41))
+            again.send_beam(range(21, 41))
             for writer, reconnects in ((buffered, 0), (direct, 1)):
-                report = writer.ended(within_s=PROMPTLY_S)
+                report = writer.ended()
                 assert_holds(writer.path, range(1, 41))
                 assert (report.outcome, report.reconnects) == ("complete", reconnects)
 
@@ -54,15 +47,15 @@ def test_what_a_source_sends_before_it_is_connected_to_again_is_missing_by_name(
         source.wait_for_subscriber()
         writer.put("/start_pulse_id/1")
         writer.put("/stop_pulse_id/40")
-        send(source, range(1, 21))
+        source.send_beam(range(1, 21))
         writer.wait_for(rows=20)
         source.close()
         writer.wait_for(connected=False)
         with ZmqSource(zmq.XPUB, port=source.port) as again:
-            send(again, range(21, 26))  # nobody has subscribed yet
+            again.send_beam(range(21, 26))  # nobody has subscribed yet
             again.wait_for_subscriber()
-            send(again, range(26, 41))
-            report = writer.ended(ExitCode.INCOMPLETE, within_s=PROMPTLY_S)
+            again.send_beam(range(26, 41))
+            report = writer.ended(ExitCode.INCOMPLETE)
     assert_holds(writer.path, [*range(1, 21), *range(26, 41)])
     assert [(gap.first, gap.last) for gap in report.missing] == [(21, 25)]
 
@@ -76,18 +69,18 @@ def test_a_buffer_that_is_killed_and_comes_back_is_gone_on_with_and_the_gap_is_n
         source.wait_for_subscriber()
         writer.put("/start_pulse_id/1")
         writer.put("/stop_pulse_id/40")
-        send(source, range(1, 21))
+        source.send_beam(range(1, 21))
         writer.wait_for(rows=20)
         buffer.program.end(signal.SIGKILL)
         writer.wait_for(connected=False)
-        send(source, range(21, 26))  # to nobody
+        source.send_beam(range(21, 26))  # to nobody
         with buffer_of(source.address, "-o", free_port) as again:
             source.wait_for_subscriber()
-            send(source, range(26, 36))
+            source.send_beam(range(26, 36))
             writer.wait_for(rows=30)
             assert holdings(again.address).oldest_pulse_id == 26
-            send(source, range(36, 41))
-            report = writer.ended(ExitCode.INCOMPLETE, within_s=PROMPTLY_S)
+            source.send_beam(range(36, 41))
+            report = writer.ended(ExitCode.INCOMPLETE)
     assert_holds(writer.path, [*range(1, 21), *range(26, 41)])
     assert [(gap.first, gap.last) for gap in report.missing] == [(21, 25)]
     assert (report.reconnects, report.duplicates, report.missing_pulses) == (1, 0, 5)
@@ -98,16 +91,16 @@ def test_a_restarted_buffer_of_a_source_that_waits_leaves_no_gap(tmp_path: Path,
     with ZmqSource() as source, writer_of(f"tcp://127.0.0.1:{free_port}", tmp_path / "run.h5", connected=False) as writer:
         writer.put("/start_now")
         with buffer_of(source.address, "-o", free_port) as buffer:
-            send(source, range(1, 2))
+            source.send_beam(range(1, 2))
             writer.wait_for(rows=1)
-            send(source, range(2, 21))
+            source.send_beam(range(2, 21))
             writer.wait_for(rows=20)
             buffer.program.end()
         with buffer_of(source.address, "-o", free_port) as buffer:
             writer.wait_for(connected=True)
-            send(source, range(21, 41))
+            source.send_beam(range(21, 41))
             buffer.wait_until_it_holds(newest=40)
             writer.put("/stop_now")
-            report = writer.ended(within_s=PROMPTLY_S)
+            report = writer.ended()
     assert_holds(writer.path, range(1, 41))
     assert report.reconnects == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sf_bsread_writer.testing.beam import assert_holds, beam_message
+from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, writer_of, writers_on
 from sf_bsread_writer.testing.wire import Reader
 from sf_bsread_writer.zmtp.address import parse_address
@@ -16,9 +16,6 @@ pytestmark = pytest.mark.system
 
 BEFORE, AFTER = 50, 50
 """Pulses that the buffer has when the writers are asked, and pulses that come later."""
-
-PROMPTLY_S = 5.0
-"""Generous to a busy machine, and far less than any timeout after which a writer would end without having to."""
 
 RANGES = {
     "in the past": (10, 40),
@@ -62,7 +59,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Asked]
 @pytest.mark.parametrize("name", RANGES)
 def test_each_of_eight_writers_writes_exactly_the_pulses_it_was_asked_for(asked: dict[str, Asked], name: str) -> None:
     writer, pulse_ids = asked[name].writer, asked[name].pulse_ids
-    report = writer.ended(within_s=PROMPTLY_S)
+    report = writer.ended()
     assert_holds(writer.path, pulse_ids)
     assert (report.outcome, report.rows, report.missing) == ("complete", len(pulse_ids), ())
     assert (report.evicted_before_start, report.lost_in_buffer) == (0, 0)
@@ -77,7 +74,6 @@ def test_a_range_may_be_asked_for_before_buffer_source_and_first_message_are_the
         with ZmqSource() as source, buffer_of(source.address, "-o", free_port):
             writer.program.wait_for_line("Connected to the buffer")
             assert writer.status == "writing"
-            for pulse_id in range(1, 11):
-                source.send_frames(beam_message(pulse_id))
-            writer.ended(within_s=PROMPTLY_S)
+            source.send_beam(range(1, 11))
+            writer.ended()
     assert_holds(path, range(3, 8))

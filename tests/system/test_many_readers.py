@@ -13,8 +13,6 @@ from sf_bsread_writer.zmtp.address import parse_address
 
 pytestmark = pytest.mark.system
 
-PROMPTLY_S = 5.0
-
 
 def test_two_writers_beside_a_reader_that_stands_still_get_every_pulse_each(tmp_path: Path) -> None:
     """Eight of them are in ``test_main_job.py``."""
@@ -29,7 +27,7 @@ def test_two_writers_beside_a_reader_that_stands_still_get_every_pulse_each(tmp_
         for writer in writers:
             writer.put("/stop_now")
         for writer in writers:
-            report = writer.ended(within_s=PROMPTLY_S)
+            report = writer.ended()
             assert_holds(writer.path, sent)
             assert (report.rows, report.lost_in_buffer) == (300, 0)
 
@@ -49,7 +47,7 @@ def test_who_stands_still_is_overtaken_and_goes_on_at_the_oldest_with_whole_mess
                 source.send(pulse_id, {"A": float(pulse_id), "BALLAST": ballast})
             writer.wait_for(rows=first + 9)  # it keeps up, in a ring of 50
         writer.put("/stop_pulse_id/200")
-        report = writer.ended(within_s=PROMPTLY_S)
+        report = writer.ended()
         assert (report.outcome, report.rows, report.lost_in_buffer) == ("complete", 200, 0)
         seen: list[int] = []
         while not seen or seen[-1] != 200:

@@ -12,10 +12,9 @@ from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, report_in, writer_of
+from sf_bsread_writer.testing.programs import PROMPTLY_S
 
 pytestmark = pytest.mark.system
-
-PROMPTLY_S = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def sent(feed: Feed) -> range:
 def acquire(writer: Writer, pulse_ids: range) -> Report:
     writer.put(f"/start_pulse_id/{pulse_ids[0]}")
     writer.put(f"/stop_pulse_id/{pulse_ids[-1]}")
-    return writer.ended(within_s=PROMPTLY_S)
+    return writer.ended()
 
 
 def test_an_existing_file_is_moved_aside_and_missing_folders_are_made(feed: Feed, sent: range, tmp_path: Path) -> None:
@@ -113,7 +112,7 @@ def test_pulses_that_a_ring_too_small_no_longer_has_are_named(tmp_path: Path) ->
             writer.put("/start_pulse_id/51")
             writer.program.wait_for_line(r"\[WARNING\] .*51.*71")
             writer.put(f"/stop_pulse_id/{sent[-1]}")
-            report = writer.ended(ExitCode.INCOMPLETE, within_s=PROMPTLY_S)
+            report = writer.ended(ExitCode.INCOMPLETE)
     assert_holds(writer.path, range(71, 101))
     assert [(gap.first, gap.last) for gap in report.missing] == [(51, 70)]
     assert (report.evicted_before_start, report.missing_pulses, report.rows) == (20, 20, 30)

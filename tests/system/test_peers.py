@@ -25,7 +25,6 @@ from sf_bsread_writer.testing.programs import running, wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.peer]
 
-PROMPTLY_S = 5.0
 TIMEOUT_MS = 10_000
 POLL_MS = 50
 FIRST, LAST = 1001, 1040
@@ -109,7 +108,7 @@ def test_a_source_s_pulses_are_written_value_by_value(
         for pulse_id in range(FIRST, LAST + 1):
             send(pulse_id)
         for writer in writers:
-            report = writer.ended(within_s=PROMPTLY_S)
+            report = writer.ended()
             step_ns = 0 if sender is bsread_sender else OWN_TIME_STEP_NS
             assert_holds(writer.path, range(FIRST, LAST + 1), own_time_step_ns=step_ns)
             assert (report.outcome, report.dropped) == ("complete", {})
@@ -149,7 +148,7 @@ def test_the_simulator_s_pulses_are_written_value_by_value(mode: str, ways: list
                 writer.put(f"/stop_pulse_id/{LAST}")
             with zmq_reader(zmq.PULL if mode == "push" else zmq.SUB, address):  # the last one for which the stream waits
                 for writer in writers:
-                    writer.ended(within_s=PROMPTLY_S)
+                    writer.ended()
                     assert_holds_simulated(writer.path, channels, range(FIRST + 3, LAST + 1))
 
 
@@ -250,7 +249,7 @@ def test_bs_h5_and_our_writer_write_the_same_values(feed: Feed, writer: Writer, 
     assert done.returncode == 0, done.stderr
     writer.put("/start_pulse_id/1")
     writer.put(f"/stop_pulse_id/{rows}")
-    writer.ended(within_s=PROMPTLY_S)
+    writer.ended()
     with h5py.File(reference) as theirs, h5py.File(writer.path) as ours:
         assert theirs["pulse_id"][:].tolist() == list(range(1, rows + 1)) == ours["stream/pulse_id"][:].tolist()
         assert set(ours["data"]) == set(theirs) - {"pulse_id"}

@@ -7,10 +7,9 @@ import pytest
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, Writer, report_in, writer_of
+from sf_bsread_writer.testing.programs import PROMPTLY_S
 
 pytestmark = pytest.mark.system
-
-PROMPTLY_S = 5.0
 
 
 def test_a_late_stop_takes_back_what_was_written_behind_it(feed: Feed, writer: Writer) -> None:
@@ -18,7 +17,7 @@ def test_a_late_stop_takes_back_what_was_written_behind_it(feed: Feed, writer: W
     writer.put(f"/start_pulse_id/{sent[0]}")
     writer.wait_for(rows=50)
     writer.put(f"/stop_pulse_id/{sent[30]}")
-    report = writer.ended(within_s=PROMPTLY_S)
+    report = writer.ended()
     assert_holds(writer.path, sent[:31])
     assert (report.rows, report.trimmed, report.last_pulse_id) == (31, 19, sent[30])
     assert {channel.name: channel.present for channel in report.channels}["SCALAR"] == 31
@@ -33,7 +32,7 @@ def test_a_stop_before_the_start_is_refused_whichever_comes_first_and_changes_no
     assert writer.status == "waiting"
     writer.put(f"/stop_pulse_id/{sent[30]}")
     writer.put(f"/start_pulse_id/{sent[20]}")
-    writer.ended(within_s=PROMPTLY_S)
+    writer.ended()
     assert_holds(writer.path, sent[20:31])
 
 
@@ -47,7 +46,7 @@ def test_a_stop_before_the_start_of_a_running_acquisition_is_refused(feed: Feed,
     assert writer.status == "writing"
     sent = range(sent.start, feed.send(10).stop)
     writer.put(f"/stop_pulse_id/{sent[45]}")
-    writer.ended(within_s=PROMPTLY_S)
+    writer.ended()
     assert_holds(writer.path, sent[20:46])
 
 
@@ -61,7 +60,7 @@ def test_every_detector_may_send_the_same_start_and_stop_with_two_slashes_too(fe
         writer.put(path)
         writer.put(f"/start_pulse_id/{sent[3]}")
     sent = range(sent.start, feed.send(10).stop)
-    writer.ended(within_s=PROMPTLY_S)
+    writer.ended()
     assert_holds(writer.path, sent[3:25])
 
 
@@ -73,21 +72,24 @@ def test_a_changed_stop_moves_the_end(feed: Feed, writer: Writer, other: int) ->
     writer.wait_for(rows=20)
     writer.put(f"/stop_pulse_id/{sent[0] + other}")
     sent = range(sent.start, feed.send(50).stop)
-    writer.ended(within_s=PROMPTLY_S)
+    writer.ended()
     assert_holds(writer.path, sent[: other + 1])
 
 
 @pytest.mark.parametrize("other", [10, 40], ids=["earlier", "later"])
-def test_a_changed_start_begins_anew(feed: Feed, writer: Writer, other: int) -> None:
+def test_a_changed_start_begins_anew_and_keeps_what_was_written_aside(feed: Feed, writer: Writer, other: int) -> None:
     sent = feed.send(50)
     writer.put(f"/start_pulse_id/{sent[25]}")
     writer.wait_for(rows=25)
     writer.put(f"/start_pulse_id/{sent[other]}")
-    writer.wait_for(rows=50 - other)
+    writer.wait_for(rows=50 - other, start_pulse_id=sent[other])
     writer.put(f"/stop_pulse_id/{sent[49]}")
-    writer.ended(within_s=PROMPTLY_S)
+    report = writer.ended()
     assert_holds(writer.path, sent[other:])
-    assert [entry.name for entry in writer.path.parent.iterdir()] == ["run.h5"]
+    aside = writer.path.with_name("run.h5.1")
+    assert report.moved_aside == str(aside)
+    assert_holds(aside, sent[25:])
+    assert {entry.name for entry in writer.path.parent.iterdir()} == {"run.h5", "run.h5.1"}
 
 
 def test_start_pulse_id_goes_with_stop_now_and_the_last_stop_wins(feed: Feed, writer: Writer) -> None:
@@ -95,7 +97,7 @@ def test_start_pulse_id_goes_with_stop_now_and_the_last_stop_wins(feed: Feed, wr
     writer.put(f"/start_pulse_id/{sent[12]}")
     writer.put(f"/stop_pulse_id/{sent[29] + 1000}")
     writer.put("/stop_now")
-    report = writer.ended(within_s=PROMPTLY_S)
+    report = writer.ended()
     feed.send(5)
     assert_holds(writer.path, sent[12:])
     assert (report.start_pulse_id, report.stop_pulse_id) == (sent[12], None)
@@ -108,7 +110,7 @@ def test_start_now_goes_with_a_stop_pulse_id(feed: Feed, writer: Writer) -> None
     sent = feed.send(10)
     writer.put(f"/stop_pulse_id/{sent[9] + 7}")
     sent = range(sent.start, feed.send(20).stop)
-    report = writer.ended(within_s=PROMPTLY_S)
+    report = writer.ended()
     assert_holds(writer.path, sent[:17])
     assert (report.start_pulse_id, report.stop_pulse_id) == (None, sent[16])
     assert report.start_timestamp_ns is not None
@@ -120,7 +122,7 @@ def test_a_start_behind_its_stop_in_time_writes_nothing_and_says_so(feed: Feed, 
     writer.put("/start_now")
     writer.put(f"/stop_pulse_id/{sent[5]}")
     feed.send(5)
-    report = writer.ended(ExitCode.INCOMPLETE, within_s=PROMPTLY_S)
+    report = writer.ended(ExitCode.INCOMPLETE)
     assert (report.outcome, report.rows, report.reason) == ("incomplete", 0, "no pulse arrived")
 
 
