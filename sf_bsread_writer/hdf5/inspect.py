@@ -140,7 +140,8 @@ class _Inspection:
 
     def findings(self) -> FileFindings:
         report = _report(self._file)
-        self._wanted = self._wanted or _range_in(report)
+        if self._wanted is None:
+            self._wanted = _range_in(report)
         groups = _groups(self._file.get("data"))
         if "data" not in self._file:
             self._problems.append("there is no group /data")
