@@ -16,6 +16,7 @@ ALL_INTERFACES = "0.0.0.0"
 
 _LARGEST_SEGMENT_BYTES = 8 * MIB
 _SMALLEST_SEGMENTS = 16
+_SEGMENTS_COPIED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,11 @@ class BufferConfig:
     def ring_segment_bytes(self) -> int:
         """A sixteenth of the memory limit at most, since retention by memory goes by whole segments."""
         return self.segment_bytes or min(_LARGEST_SEGMENT_BYTES, self.memory_limit_bytes // _SMALLEST_SEGMENTS)
+
+    @property
+    def copies_bytes(self) -> int:
+        """What may be kept beside the ring for clients that stand still inside a message: 64 MiB, less if memory is small."""
+        return _SEGMENTS_COPIED * self.ring_segment_bytes
 
     @property
     def limits(self) -> Limits:

@@ -13,6 +13,25 @@ _MOST_VIEWS = 512
 """In one system call; the kernel's limit is 1024."""
 
 
+class CopyBudget:
+    """What all clients together may hold of copies; each gives back what it took once that is sent, or dropped."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+
+    def take(self, count: int) -> bool:
+        """Takes so many bytes, or none and returns False if that would be too many."""
+        if self.used_bytes + count > self.limit_bytes:
+            return False
+        self.used_bytes += count
+        return True
+
+    def give_back(self, count: int) -> None:
+        """So many of what was taken."""
+        self.used_bytes -= count
+
+
 class Outbox:
     """Words and the parts of at most one slice, in the order in which they go out."""
 
@@ -51,6 +70,11 @@ class Outbox:
                 left -= len(kept[-1])
         self._views = kept
         self._words_bytes = whole
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much has not gone out yet."""
+        return sum(map(len, self._views))
 
     def own(self) -> None:
         """Copies what is left, because the memory it lies in is about to go."""

@@ -2,7 +2,8 @@
 
 Strategy: as long as the socket takes bytes, a client sends some slices of the ring and then lets the others have their turn; when
 the socket is full it waits for that alone. It never holds up the ring: it has no pin on any segment. If the segment of the slice
-under way goes, the rest of that slice, at most a megabyte or one message, is copied out, so that no message is torn.
+under way goes, the rest of that slice, at most a megabyte or one message, is copied out, so that no message is torn. All such
+copies together have a budget: a client for whose copy nothing is left is one of many that have stopped reading, and is closed.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.logs import Complaints
-from sf_bsread_writer.relay.outbox import Outbox, Views
+from sf_bsread_writer.relay.outbox import CopyBudget, Outbox, Views
 from sf_bsread_writer.ring.cursor import Cursor, Select, Slice
 from sf_bsread_writer.ring.log import Rows
 from sf_bsread_writer.ring.ring import Ring
@@ -88,6 +89,7 @@ class Client:
         wishes: ClientWishes,
         ring: Ring,
         *,
+        copies: CopyBudget,
         clock: Callable[[], int],
         receive_now: Callable[[], None],
         gone: Callable[["Client", str], None],
@@ -106,6 +108,8 @@ class Client:
         self._subscriptions = Subscriptions()
         self._requests = Requests(is_sub=self._is_sub)
         self._outbox = Outbox()
+        self._copies = copies
+        self._copied_bytes = 0  # taken from there
         self._words = bytearray()  # for after the present slice
         self._marks: deque[_Mark] = deque()
         self._serial = -1  # of the slice under way
@@ -131,8 +135,22 @@ class Client:
 
     def released(self, serial: int) -> None:
         """The bytes of this segment are about to go: saves what is left of the slice under way."""
-        if serial == self._serial and self._outbox:
-            self._outbox.own()
+        if serial != self._serial or not self._outbox:
+            return
+        size = self._outbox.waiting_bytes
+        if not self._copies.take(size):
+            logger.warning(
+                "Client %s stands still inside a message that has to go, and is closed: to keep the rest would take %d bytes, "
+                "and clients like it have %d of %d",
+                self.name,
+                size,
+                self._copies.used_bytes,
+                self._copies.limit_bytes,
+            )
+            self.close("it stood still for too long")
+            return
+        self._copied_bytes += size
+        self._outbox.own()
 
     def close(self, reason: str) -> None:
         """Ends the connection."""
@@ -143,6 +161,7 @@ class Client:
         self._loop.remove_writer(self._socket)
         self._connection.close()
         self._outbox.clear()
+        self._give_back_copy()
         self._gone(self, reason)
 
     def statistics(self) -> ClientStatistics:
@@ -204,8 +223,13 @@ class Client:
         self._loop.remove_writer(self._socket)
         self._turn()
 
+    def _give_back_copy(self) -> None:
+        self._copies.give_back(self._copied_bytes)
+        self._copied_bytes = 0
+
     def _refill(self) -> bool:
         """Puts the next words and messages into the empty outbox; False if there is nothing to send now."""
+        self._give_back_copy()
         if not self._holding:
             self._skip_lost()
         self._answer_marks()

@@ -15,6 +15,7 @@ from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.relay.clock import ArrivalClock
 from sf_bsread_writer.relay.config import ALL_INTERFACES, BufferConfig
 from sf_bsread_writer.relay.ingest import Ingest, IngestStatistics
+from sf_bsread_writer.relay.outbox import CopyBudget
 from sf_bsread_writer.relay.replay import Client, ClientStatistics
 from sf_bsread_writer.ring.ring import Ring, RingStatistics
 from sf_bsread_writer.zmtp.extension import ClientWishes, holdings_properties
@@ -59,6 +60,7 @@ class Relay:
             on_trouble=self._refused,
         )
         self._clients: dict[Client, None] = {}
+        self._copies = CopyBudget(config.copies_bytes)
         self._lost_by_gone_clients = 0
         self._stopping: asyncio.Event | None = None
 
@@ -130,7 +132,7 @@ class Relay:
             client.wake()
 
     def _released(self, serial: int) -> None:
-        for client in self._clients:
+        for client in list(self._clients):  # one may be closed for it
             client.released(serial)
 
     def _answer(self, ready: Ready) -> Announcement:
@@ -145,7 +147,15 @@ class Relay:
 
     def _welcome(self, connection: Connection) -> None:
         wishes = ClientWishes.from_ready(connection.ready)
-        client = Client(connection, wishes, self._ring, clock=self._clock, receive_now=self._ingest.receive_now, gone=self._gone)
+        client = Client(
+            connection,
+            wishes,
+            self._ring,
+            copies=self._copies,
+            clock=self._clock,
+            receive_now=self._ingest.receive_now,
+            gone=self._gone,
+        )
         self._clients[client] = None
         origin = "" if client.name == connection.peer_address else f" from {connection.peer_address}"
         logger.info("Client %s connected%s (%s)", client.name, origin, connection.ready.socket_type)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sf_bsread_writer.relay.outbox import Outbox, Views
+from sf_bsread_writer.relay.outbox import CopyBudget, Outbox, Views
 
 
 class Sink:
@@ -92,3 +92,21 @@ def test_a_full_outbox_takes_nothing_more() -> None:
     outbox.clear()
     outbox.put(b"c")
     assert drained(outbox, Sink()) == b"c"
+
+
+def test_copies_of_all_clients_have_one_limit() -> None:
+    budget = CopyBudget(10)
+    assert budget.take(7)
+    assert not budget.take(4)
+    assert budget.take(3)
+    budget.give_back(7)
+    assert budget.used_bytes == 3
+    assert budget.take(7)
+
+
+def test_what_waits_is_counted_with_words_and_parts() -> None:
+    outbox, sink = Outbox(), Sink()
+    outbox.put(b"0123", [memoryview(b"abc"), memoryview(b"de")])
+    sink.takes = 5
+    outbox.send(sink.send)
+    assert outbox.waiting_bytes == 4

@@ -431,3 +431,28 @@ def test_statistics_name_each_client_and_what_it_was_sent(relay: RunningRelay, s
         )
         assert (client.sequence, client.lag_messages, client.lost_messages, client.sent_messages) == (5, 0, 0, 5)
         assert client.sent_bytes > sum(len(frame) for frames in sent for frame in frames)
+
+
+def test_stalled_clients_are_closed_when_copies_for_them_would_take_too_much(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = 24 * MIB  # more than sockets hold
+    settings = config(source, memory_limit_bytes=100 * MIB, segment_bytes=5 * MIB)
+    assert size < settings.copies_bytes < 2 * size
+    with relaying(settings) as relay:
+        source.accept()
+        sent = arrive(relay, source, [large(0, size)])
+        readers = [Reader(relay.address, X_Name=f"sleeper {number}") for number in range(3)]
+        relay.wait_until(lambda now: [client.sent_messages for client in now.clients] == [1, 1, 1], "all begun")
+        arrive(relay, source, [large(i, size) for i in range(1, 5)])  # the first message has to go
+        relay.wait_until(lambda now: len(now.clients) < 3, "somebody closed")
+        kept = {client.name for client in relay.statistics().clients}
+        assert kept
+        for number, reader in enumerate(readers):
+            if f"sleeper {number}" in kept:
+                assert reader.next() == sent[0]
+            else:
+                with pytest.raises((EOFError, ConnectionError)):
+                    reader.next()
+                assert f"Client sleeper {number} stands still inside a message that has to go, and is closed" in caplog.text
+            reader.close()
