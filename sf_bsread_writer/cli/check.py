@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sf_bsread_writer.hdf5.inspect import ChannelFindings, FileFindings, Gaps
     from sf_bsread_writer.model import PulseRange
 
-MAX_RANGES_CHARACTERS = 50
+MAX_RANGES_CHARACTERS = 40
 """For missing ranges in a line, of which at least one is shown; ``--json`` has more."""
 
 MAX_NAMES = 3

@@ -1,9 +1,9 @@
 """The main job from end to end with the real programs, told step by step."""
 
 import argparse
-import asyncio
 import json
 import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,12 +17,9 @@ import msgspec
 from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.cli import check
 from sf_bsread_writer.cli.children import Child, Children
-from sf_bsread_writer.errors import OutputError, PeerError, SetupError, UsageError
+from sf_bsread_writer.cli.holdings import HoldingsWatch
+from sf_bsread_writer.errors import ExitCode, OutputError, SetupError, UsageError
 from sf_bsread_writer.model import PulseRange
-from sf_bsread_writer.zmtp.address import parse_address
-from sf_bsread_writer.zmtp.extension import Holdings, StartPoint, client_properties
-from sf_bsread_writer.zmtp.handshake import SocketType
-from sf_bsread_writer.zmtp.peer import connect
 
 RATE_HZ = 100
 HOST = "127.0.0.1"
@@ -49,25 +46,32 @@ def demonstrate(*, seconds: float, folder: Path) -> int:
     """Shows the whole road; returns the writer's exit code, or if that is 0, what a check of the file comes to."""
     if not 0.1 <= seconds <= 600:
         raise UsageError(f"--seconds {seconds:g} is not usable; give 0.1 to 600, e.g. 3")
-    pulses = round(seconds * RATE_HZ)
-    file = _room_for(folder / "demo.BSREAD.h5")
-    with Children(folder) as children:
+    try:
+        return _demonstrate(pulses=round(seconds * RATE_HZ), file=_room_for(folder / "demo.BSREAD.h5"))
+    except KeyboardInterrupt:
+        _say(("\n" if sys.stdout.isatty() else "") + "ended; all that was started is stopped")
+        return ExitCode.INTERRUPTED
+
+
+def _demonstrate(*, pulses: int, file: Path) -> int:
+    with Children(file.parent) as children:
         source = _start_source(children)
         buffer = _start_buffer(children, source, length=pulses + SPARE_S * RATE_HZ)
         past = _wait_for_pulses(buffer, pulses)
+        earlier = _identity(file)
         writer = _start_writer(children, buffer[1], file)
         _ask_for(writer, past)
-        code = writer.child.wait_for_exit(timeout_s=PATIENCE_S + 2 * seconds)
+        code = writer.child.wait_for_exit(timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ)
         _say(f"   The writer has ended by itself, with exit code {code}. That is how its users know that the file is done.")
-        if not writer.file.exists():
-            raise OutputError(f"the writer left no file {writer.file}; see {writer.child.log}")
-        _say(f"   {_in_words(_report_of(writer.file))}")
-        wanted = f"{past.first}:{past.last}"
-        _say(f"6. Looks into the file: sf_bsread check {writer.file} --range {wanted}")
-        found = check.run(argparse.Namespace(files=[writer.file], wanted=wanted, json=False))
+        if _identity(file) in (None, earlier):
+            raise OutputError(f"the writer left no new file {file}; see {writer.child.log}")
+        _say(f"   {_in_words(_report_of(file))}")
+        _say(f"6. Looks into the file: sf_bsread check {file}")
+        found = check.run(argparse.Namespace(files=[file], wanted=None, json=False))
         _say("   SIM-SLOW:VACUUM comes 10 times a second by design, hence its gaps. The camera's frames are stored as they came.")
         _say("7. Ends buffer and source, which would otherwise go on for ever.")
-    _say(f"   The file is {writer.file}, the programs' logs are beside it. docs/tutorials/first-file.md goes on from here.")
+    _say(f"   The file is {file}, the programs' logs are beside it. docs/tutorials/first-file.md goes on from here.")
+    _say(f"   It has {file.stat().st_size / 1e6:.0f} MB and may be deleted.")
     return code or found
 
 
@@ -92,34 +96,27 @@ def _wait_for_pulses(buffer: tuple[Child, str], pulses: int) -> PulseRange:
     """The last so many pulses that the buffer holds, once it does."""
     child, address = buffer
 
-    def enough() -> PulseRange | None:
-        holdings = asyncio.run(_holdings(address))
-        if holdings is None or holdings.newest_pulse_id is None or holdings.messages < pulses:
-            return None
-        return PulseRange(holdings.newest_pulse_id - pulses + 1, holdings.newest_pulse_id)
+    with HoldingsWatch(address, name="sf_bsread demo") as watch:
 
-    _say(f"3. Nobody has asked for anything yet. Waits until {pulses} pulses have gone by …")
-    past = child.wait(f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ, poll_s=0.25)
+        def enough() -> PulseRange | None:
+            held = watch.ask()
+            if held is None or held.newest_pulse_id is None or held.messages < pulses:
+                return None
+            return PulseRange(held.newest_pulse_id - pulses + 1, held.newest_pulse_id)
+
+        _say(f"3. Nobody has asked for anything yet. Waits until {pulses} pulses have gone by …")
+        past = child.wait(f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ, poll_s=0.25)
     _say(f"   They have: {past}. All of them are in the past now.")
     return past
 
 
-async def _holdings(address: str) -> Holdings | None:
-    """What the buffer says it holds when a client connects; None while it cannot be reached."""
-    wishes = client_properties(name="sf_bsread demo", start=StartPoint("hold"))
-    try:
-        connection = await connect(parse_address(address), role=SocketType.PULL, properties=wishes)
-    except PeerError:
-        return None
-    connection.close()
-    return Holdings.from_ready(connection.ready)
-
-
 def _start_writer(children: Children, buffer: str, file: Path) -> _Writer:
     port = _free_port()
-    _say(f"4. Only now a writer, started for one acquisition: sf_bsread_writer {buffer} {file} -1 {port}")
+    _say(f"4. Only now a writer, started for one acquisition: sf_bsread_writer {buffer} {file} -1 {port} --overwrite")
+    if file.exists():
+        _say("   The file of an earlier demonstration stays until the new one is closed and takes its place.")
     begun_s = time.monotonic()
-    child = children.start("writer", "sf_bsread_writer.writer", buffer, file, -1, port)
+    child = children.start("writer", "sf_bsread_writer.writer", buffer, file, -1, port, "--overwrite")
     writer = _Writer(child=child, rest=f"http://{HOST}:{port}", file=file)
     answer = child.wait("the writer answered", lambda: _try_status(writer), timeout_s=PATIENCE_S)
     _say(f"   GET /status after {time.monotonic() - begun_s:.1f} s: {json.dumps(answer)}")
@@ -170,19 +167,28 @@ def _in_words(report: Report) -> str:
     missing = ", ".join(f"{gap.first}..{gap.last}" for gap in report.missing) or "none"
     return (
         f"Its report, which is in the file too: {report.outcome}, {report.reason}. Asked for {report.start_pulse_id}.."
-        f"{report.stop_pulse_id}; {report.rows} pulses of {len(report.channels)} channels written; missing: {missing}; gone from "
-        f"the buffer before the start: {report.evicted_before_start}; {report.file_bytes / 1e6:.1f} MB in {report.seconds:.1f} s."
+        f"{report.stop_pulse_id}; {report.rows} pulses of {len(report.channels)} channels written; missing: {missing}; "
+        f"no longer in the buffer when asked for: {report.evicted_before_start}; "
+        f"{report.file_bytes / 1e6:.1f} MB in {report.seconds:.1f} s."
     )
 
 
 def _room_for(file: Path) -> Path:
-    """The file's path, its folder made and the file of an earlier demonstration removed, lest it be taken for the new one."""
+    """The file's path, with its folder made."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error.strerror}; choose another folder with --output") from error
     return file
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Tells a new file from an earlier one of the same name; None if there is none."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _free_port() -> int:

@@ -126,7 +126,7 @@ def test_missing_ranges_stand_below_the_table_and_fit_80_columns(tmp_path: Path,
     first = 31_213_694_401
     check(write(tmp_path / "run.h5", INCOMPLETE, range(first, first + 300), slow=10))
     line = capsys.readouterr().out.splitlines()[3]
-    assert line == "WAVE misses 270: 31213694401..31213694409, 31213694411..31213694419, … 30 ranges"
+    assert line == "WAVE misses 270: 31213694401..31213694409, … 30 ranges"
 
 
 def test_channels_that_miss_the_same_share_a_line() -> None:
@@ -199,6 +199,6 @@ def test_a_bad_range_is_a_usage_error_that_shows_a_good_one(path: Path, text: st
 
 def test_only_the_first_ranges_are_shown() -> None:
     ranges = tuple(PulseRange(pulse, pulse) for pulse in range(1000, 1100, 2))
-    assert ranges_text(Gaps(pulses=50, ranges=ranges)) == "1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014, … 50 ranges"
-    assert ranges_text(Gaps(pulses=8, ranges=ranges[:8])) == "1000, 1002, 1004, 1006, 1008, 1010, 1012, 1014"
+    assert ranges_text(Gaps(pulses=50, ranges=ranges)) == "1000, 1002, 1004, 1006, 1008, 1010, 1012, … 50 ranges"
+    assert ranges_text(Gaps(pulses=8, ranges=ranges[:7])) == "1000, 1002, 1004, 1006, 1008, 1010, 1012"
     assert ranges_text(Gaps(pulses=0, ranges=())) == ""

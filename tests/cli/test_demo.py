@@ -51,15 +51,21 @@ def test_file_of_the_demonstration_holds_exactly_the_pulses_asked_for(tmp_path: 
             assert np.array_equal(stored[present], expected.reshape(stored[present].shape)), channel.name
     assert "complete" in program.output
     assert str(folder / "demo.BSREAD.h5") in program.output
+    assert re.search(r"It has \d+ MB and may be deleted", program.lines[-1])
+    buffer_log = (folder / "buffer.log").read_text(encoding="utf-8")
+    assert len(re.findall(r"Client .*sf_bsread demo", buffer_log)) <= 2, buffer_log  # comes once, goes once
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demonstration_that_is_interrupted_leaves_nothing_running(tmp_path: Path, number: int) -> None:
+    (tmp_path / "demo.BSREAD.h5").write_text("the file of an earlier demonstration")
     with running("cli/__main__", "demo", "--seconds", 300, "--output", tmp_path) as program:
         program.wait_for_line("Nobody has asked")
         wait_until(lambda: len(children_of(program.process.pid)) == 2, "source and buffer run")
         children = children_of(program.process.pid)
         assert program.end(number) == ExitCode.INTERRUPTED
+        assert program.lines[-1] == "ended; all that was started is stopped"
+        assert (tmp_path / "demo.BSREAD.h5").read_text() == "the file of an earlier demonstration"
         assert [process_id for process_id in children if is_alive(process_id)] == []
     assert "Traceback" not in program.output
 

@@ -1,0 +1,86 @@
+"""Asks a buffer again and again what it holds, on one connection; the buffer's log then tells of one client only."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from sf_bsread_writer.errors import PeerError
+from sf_bsread_writer.zmtp.address import parse_address
+from sf_bsread_writer.zmtp.connection import Connection
+from sf_bsread_writer.zmtp.extension import (
+    Started,
+    StartPoint,
+    StartRequest,
+    client_properties,
+    decode_extension,
+    encode_extension,
+)
+from sf_bsread_writer.zmtp.frames import parse_command, read_frame_header
+from sf_bsread_writer.zmtp.handshake import SocketType
+from sf_bsread_writer.zmtp.peer import connect
+
+ANSWER_S = 5.0
+"""How long an answer may take."""
+
+_MAX_ANSWER_BYTES = 64 * 1024
+
+
+class HoldingsWatch:
+    """A client that takes no messages: it holds, and asks to go on holding, which the buffer answers with what it has."""
+
+    def __init__(self, address: str, *, name: str) -> None:
+        self._address = parse_address(address)
+        self._properties = client_properties(name=name, start=StartPoint("hold"))
+        self._connection: Connection | None = None
+        self._received = bytearray()
+        self._asked = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._hang_up()
+
+    def ask(self) -> Started | None:
+        """What the buffer holds now; None while it cannot be reached."""
+        try:
+            return self._answer(self._connection or self._connect())
+        except OSError:  # PeerError too
+            self._hang_up()
+            return None
+
+    def _connect(self) -> Connection:
+        connection = asyncio.run(connect(self._address, role=SocketType.PULL, properties=self._properties))
+        connection.socket.settimeout(ANSWER_S)
+        self._connection = connection
+        self._received[:] = connection.leftover
+        return connection
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _answer(self, connection: Connection) -> Started:
+        self._asked += 1
+        connection.socket.sendall(encode_extension(StartRequest(generation=self._asked, at="hold")))
+        while True:
+            body = self._command_body()
+            if body is None:
+                data = connection.socket.recv(_MAX_ANSWER_BYTES)
+                if not data:
+                    raise PeerError(f"{self._address} closed the connection")
+                self._received += data
+            elif isinstance(answer := decode_extension(*parse_command(body)), Started) and answer.generation == self._asked:
+                return answer
+
+    def _command_body(self) -> bytes | None:
+        """The next whole command received, None if there is none; a client that holds is sent nothing else."""
+        header = read_frame_header(self._received, 0, len(self._received), max_frame_bytes=_MAX_ANSWER_BYTES)
+        if header is None or header.body_stop > len(self._received):
+            return None
+        if not header.command:
+            raise PeerError(f"{self._address} sent a message to a client that holds; it is no buffer of this version")
+        body = bytes(self._received[header.body_start : header.body_stop])
+        del self._received[: header.body_stop]
+        return body
