@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy.ma  # noqa: F401 - what NumPy loads at the first call of `unique`, when the process may be another user
 
@@ -31,10 +31,9 @@ from sf_bsread_writer.ring.memory import check_memory_limit, limits_within, memo
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
 from sf_bsread_writer.startup import hand_over
 from sf_bsread_writer.zmtp.address import Address, parse_address
+from sf_bsread_writer.zmtp.peer import Mode
 
 logger = logging.getLogger(__name__)
-
-Mode = Literal["auto", "pull", "sub"]
 
 LARGEST_SEGMENT_BYTES = 16 * MIB
 FEWEST_SEGMENTS = 4

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from sf_bsread_writer.zmtp import extension
 from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.extension import Holdings, Lost, Marked, MarkRequest, Started, StartPoint, StartRequest
 from sf_bsread_writer.zmtp.frames import encode_pong
-from sf_bsread_writer.zmtp.peer import Connection, Connector
+from sf_bsread_writer.zmtp.peer import Connection, Connector, Mode
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,7 @@ class ZmtpStream:
         self,
         address: Address,
         *,
-        mode: Literal["auto", "pull", "sub"],
+        mode: Mode,
         name: str,
         pool: SegmentPool,
         limits: Limits | None = None,

@@ -1,13 +1,13 @@
 """What the buffer is told: one frozen object, made once from the command line, with defaults and limits in one place."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from sf_bsread_writer.errors import UsageError
 from sf_bsread_writer.message.scanner import Limits
 from sf_bsread_writer.ring.memory import check_memory_limit, default_memory_limit_bytes, limits_within
 from sf_bsread_writer.ring.segment import MIB
 from sf_bsread_writer.zmtp.address import Address
+from sf_bsread_writer.zmtp.peer import Mode
 
 DEFAULT_PORT = 8082
 DEFAULT_BUFFER_LENGTH = 100
@@ -34,7 +34,7 @@ class BufferConfig:
     buffer_length: int = DEFAULT_BUFFER_LENGTH
     analyzer: bool = False
     memory_limit_bytes: int = field(default_factory=default_memory_limit_bytes)
-    mode: Literal["auto", "pull", "sub"] = "auto"
+    mode: Mode = "auto"
     bind: str = ALL_INTERFACES
     max_clients: int = DEFAULT_MAX_CLIENTS
     segment_bytes: int | None = None

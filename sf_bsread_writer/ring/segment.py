@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 MIB = 1 << 20
 DEFAULT_SEGMENT_BYTES = 32 * MIB
-_PAGE_BYTES = 4096
 _serials = itertools.count(1)
 
 
@@ -111,18 +110,6 @@ class SegmentPool:
                 return segment
             if self.reclaim is None or not self.reclaim():
                 return None
-
-    def prefault(self, total_bytes: int) -> None:
-        """Allocates and touches that much (at most the limit) now, so that the first messages do not pay for it."""
-        taken: list[Segment] = []
-        while (len(taken) + 1) * self.segment_bytes <= min(total_bytes, self.limit_bytes):
-            segment = self.take()
-            if segment is None:
-                break
-            segment.data[::_PAGE_BYTES] = 0
-            taken.append(segment)
-        for segment in taken:
-            segment.unpin()
 
     def statistics(self) -> PoolStatistics:
         """A snapshot."""

@@ -130,15 +130,6 @@ def test_free_segments_that_are_too_small_make_room_for_a_larger_one() -> None:
     assert pool.statistics().used_bytes == 3 * SIZE
 
 
-def test_prefault_leaves_all_its_memory_free() -> None:
-    pool = SegmentPool(10 * SIZE, SIZE)
-    pool.prefault(4 * SIZE)
-    statistics = pool.statistics()
-    assert (statistics.allocated_bytes, statistics.used_bytes, statistics.segments) == (4 * SIZE, 0, 4)
-    pool.prefault(1000 * SIZE)
-    assert pool.statistics().allocated_bytes == 10 * SIZE
-
-
 def test_the_owner_is_told_of_each_segment_that_comes_back() -> None:
     freed = []
     pool = SegmentPool(SIZE, SIZE, on_free=lambda: freed.append(pool.statistics().used_segments))
