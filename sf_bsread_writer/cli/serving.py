@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import signal
 import time
+from collections import Counter
+from collections.abc import Sequence
 
 from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.message.types import Compression
@@ -47,6 +49,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         *(channels.parse_channel(text) for text in args.channel),
     )
     chosen = chosen or channels.preset("demo")
+    _check_names(channels.changed(chosen) if args.change_header_at is not None else chosen)
     later = () if args.change_header_at is None else (Epoch(start=args.change_header_at, channels=channels.changed(chosen)),)
     return Plan(
         epochs=(Epoch(start=0, channels=chosen), *later),
@@ -57,6 +60,13 @@ def _plan(args: argparse.Namespace) -> Plan:
         missing=args.missing,
         seed=args.seed,
     )
+
+
+def _check_names(chosen: Sequence[channels.SimulatedChannel]) -> None:
+    names = Counter(simulated.channel.name for simulated in chosen)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"channel {name!r} is there {times} times; give every channel another name")
 
 
 def _gap(text: str) -> Gap:
@@ -108,20 +118,27 @@ async def _tell(source: Source, interval_s: float) -> None:
     while interval_s > 0:
         await asyncio.sleep(interval_s)
         now = source.statistics()
-        made, sent, sent_bytes, left_out = (
-            now.messages - before.messages,
-            now.sent - before.sent,
-            now.sent_bytes - before.sent_bytes,
-            now.left_out - before.left_out,
-        )
-        print(
-            f"pulse {now.pulse_id}: {made / interval_s:.1f} messages/s made; "
-            f"{sent / interval_s:.1f} messages/s and {sent_bytes / interval_s / 1e6:.1f} MB/s sent to {len(now.clients)} clients"
-            + (f"; {left_out} left out for full queues" if left_out else "")
-            + (f"; {now.given_up_s:.1f} s behind the rate" if now.given_up_s > before.given_up_s else ""),
-            flush=True,
-        )
+        print(_progress(source.config, before, now, interval_s), flush=True)
         before = now
+
+
+def _progress(config: SourceConfig, before: SourceStatistics, now: SourceStatistics, interval_s: float) -> str:
+    """What became of the stream between two snapshots."""
+    made, clients = now.messages - before.messages, len(now.clients)
+    needed = config.wait_for_clients if not now.messages else 0
+    if not config.rate_hz:
+        needed = max(needed, 1)
+    if not made and clients < needed:
+        return "waiting for a client" if needed == 1 else f"waiting for {needed} clients; {clients} connected"
+    sent, sent_bytes = now.sent - before.sent, now.sent_bytes - before.sent_bytes
+    left_out = now.left_out - before.left_out
+    return (
+        ("no pulse yet" if now.pulse_id is None else f"pulse {now.pulse_id}")
+        + f": {made / interval_s:.1f} messages/s made; {sent / interval_s:.1f} messages/s and "
+        f"{sent_bytes / interval_s / 1e6:.1f} MB/s sent to {clients} client{'' if clients == 1 else 's'}"
+        + (f"; {left_out} left out for full queues" if left_out else "")
+        + (f"; {now.given_up_s:.1f} s behind the rate" if now.given_up_s > before.given_up_s else "")
+    )
 
 
 def _describe(source: Source) -> str:
@@ -135,7 +152,8 @@ def _describe(source: Source) -> str:
 
 
 def _summary(statistics: SourceStatistics, seconds: float) -> str:
+    last = "" if statistics.pulse_id is None else f", last pulse id {statistics.pulse_id}"
     return (
-        f"{statistics.messages} messages made in {seconds:.1f} s, last pulse id {statistics.pulse_id}; {statistics.sent} sent "
+        f"{statistics.messages} messages made in {seconds:.1f} s{last}; {statistics.sent} sent "
         f"({statistics.sent_bytes / 1e6:.1f} MB), {statistics.left_out} left out for full queues"
     )

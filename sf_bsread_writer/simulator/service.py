@@ -219,7 +219,8 @@ class Source:
 
     def _answer(self, ready: Ready) -> Announcement:
         if ready.socket_type != self._role.partner:
-            raise PeerError(f"is a {ready.socket_type} socket; this source is {self._role} and serves {self._role.partner} only")
+            ours, partner = self._role, self._role.partner
+            raise PeerError(f"a {ready.socket_type} socket cannot read here, only {partner} can: this source is a {ours} socket")
         return self._role, {}
 
     def _welcome(self, connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import zmq
 
+from sf_bsread_writer.cli import main
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.message.headers import parse_main_header
 from sf_bsread_writer.message.types import Compression
@@ -172,6 +174,41 @@ def test_endless_stream_ends_well_when_told_to(number: int) -> None:
         assert program.end(number) == ExitCode.COMPLETE
     assert "Traceback" not in program.output
     assert program.lines[-1].startswith("ended: ")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--rate", 0), "waiting for a client"),
+        (("--wait_for_client",), "waiting for a client"),
+        (("--wait_for_client", 2), "waiting for 2 clients; 0 connected"),
+    ],
+)
+def test_source_without_clients_says_that_it_waits_for_them(options: tuple[object, ...], line: str) -> None:
+    with simulating("--channel", "A:int8", "--interval", 0.05, *options) as (program, _):
+        assert program.wait_for_line("waiting")[0]
+        assert program.lines[1] == line
+        program.end(signal.SIGTERM)
+    assert "None" not in program.output
+
+
+def test_one_client_is_one_client() -> None:
+    with simulating("--channel", "A:int8", "--interval", 0.05) as (program, address), libzmq(zmq.PULL, address) as socket:
+        socket.recv_multipart()
+        program.wait_for_line("sent to 1 client$")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--channel", "A:int8", "--channel", "A:float64"),
+        ("--scalars", "2", "--channel", "SIM:SCALAR-001:int8"),
+        ("--channel", "SIM:ADDED:int8", "--change_header_at", "5"),
+    ],
+)
+def test_name_that_is_given_twice_is_refused(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", *arguments]) == ExitCode.USAGE
+    assert re.search(r"channel '(A|SIM:SCALAR-001|SIM:ADDED)' is there 2 times", capsys.readouterr().err)
 
 
 def test_stream_of_n_messages_that_is_cut_short_says_so() -> None:

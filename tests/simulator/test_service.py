@@ -189,7 +189,10 @@ def test_client_that_sends_garbage_is_let_go() -> None:
 def test_pub_refuses_a_pull_socket_and_says_why() -> None:
     async def scenario() -> None:
         async with running(config(mode="pub")) as source:
-            with pytest.raises(PeerError, match="this source is PUB and serves SUB only"):
+            with pytest.raises(
+                PeerError,
+                match="refused the connection: a PULL socket cannot read here, only SUB can: this source is a PUB socket",
+            ):
                 await connect(parse_address(source.address), role=SocketType.PULL)
 
     run(scenario())
