@@ -147,7 +147,7 @@ class Filing:
     def _tell_if_vanished(self) -> None:
         if self._file is not None and self._file.has_vanished and not self._has_told:
             self._has_told = True
-            logger.warning("Somebody has removed %s while it is written; it is kept open, and put back at the end", self.name)
+            logger.warning("Somebody has moved or removed %s while it is written: it is put back at the end", self.name)
 
     def _finish(self, rows: int) -> tuple[ChannelReport, ...]:
         summary = None if self._file is None else self._guarded(self._file.finish, rows)
@@ -160,11 +160,11 @@ class Filing:
         if self._file is None:
             return report
         self._tell_if_vanished()
-        moved_aside = self._guarded(self._file.clear_name, self.final)  # now, so that the report in the file has it, too
+        moved_aside = self._guarded(self._file.aside_for, self.final)  # now, so that the report in the file has it, too
         report = msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
         self._guarded(self._file.seal, self.final, parameters, msgspec.json.encode(report).decode())
         if self.error is not None and report.outcome != "failed":
-            return msgspec.structs.replace(report, outcome="failed", reason=str(self.error))
+            return msgspec.structs.replace(report, outcome="failed", reason=str(self.error), moved_aside=None)
         return report
 
     def _abandon(self) -> None:

@@ -167,7 +167,7 @@ class PulseFile:
             bytes=0 if output is None else os.fstat(output.descriptor).st_size,
         )
 
-    def clear_name(self, final: Path | None) -> Path | None:
+    def aside_for(self, final: Path | None) -> Path | None:
         """Where `seal` will move an earlier file of the final name, for the report; None if none has to be moved.
 
         Nothing is moved yet: until the new file is complete, the earlier one keeps its name. ``final`` as there.

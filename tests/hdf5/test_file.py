@@ -507,7 +507,7 @@ def test_an_earlier_file_keeps_its_name_until_the_new_one_is_complete(path: Path
     file = PulseFile(path)
     file.finish(0)
     aside = path.with_name(path.name + ".1")
-    assert file.clear_name(None) == aside
+    assert file.aside_for(None) == aside
     assert path.read_text() == "first"
     assert file.seal(None, {}, "{}") == aside
     assert aside.read_text() == "first"

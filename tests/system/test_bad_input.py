@@ -468,7 +468,7 @@ def test_a_folder_removed_while_it_is_written_costs_no_pulse(tmp_path: Path) -> 
         assert writer.program.wait_for_exit() == ExitCode.COMPLETE
     assert pulses_in(path) == list(range(1, 7))
     (line,) = warnings_of(writer.program)
-    assert line == f"[WARNING] Somebody has removed {path} while it is written; it is kept open, and put back at the end"
+    assert line == f"[WARNING] Somebody has moved or removed {path} while it is written: it is put back at the end"
 
 
 LATE_IMPORTS = """
