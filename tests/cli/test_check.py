@@ -86,14 +86,19 @@ def test_a_file_asked_for_by_now_is_complete_if_its_report_says_so(tmp_path: Pat
     assert check(path) == ExitCode.COMPLETE
 
 
-def test_a_file_without_report_is_not_known_to_be_complete(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_report_is_not_known_to_be_complete(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with h5py.File(path, "r+") as file:
         del file["report"]
     assert check(path) == ExitCode.INCOMPLETE
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2].startswith("has no report: it was never closed")
     assert lines[-1].startswith("NOT known to be complete")
-    assert check(path, "--range", "105:109") == ExitCode.INCOMPLETE
+    with h5py.File(write(tmp_path / "whole.h5", "{}", range(100, 110)), "r+") as file:
+        del file["report"]
+    assert check(tmp_path / "whole.h5") == ExitCode.INCOMPLETE
+    assert check(tmp_path / "whole.h5", "--range", "100:109") == ExitCode.COMPLETE  # who names the pulses, knows
 
 
 def test_a_file_without_pulses_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
