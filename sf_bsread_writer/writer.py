@@ -35,7 +35,9 @@ from sf_bsread_writer.zmtp.peer import Mode
 
 logger = logging.getLogger(__name__)
 
-LARGEST_SEGMENT_BYTES = 16 * MIB
+LARGEST_SEGMENT_BYTES = 8 * MIB
+READ_AHEAD_BYTES = 64 * MIB
+"""Received but not yet written, as long as messages are not larger than a segment. The rest waits in the buffer, which has it."""
 FEWEST_SEGMENTS = 4
 REST_HOST = "127.0.0.1"
 SWITCH_INTERVAL_S = 0.0005
@@ -136,7 +138,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     warning = memory_warning(config.memory_limit_bytes)
     if warning is not None:
         logger.warning("%s", warning)
-    pool = SegmentPool(config.memory_limit_bytes, config.segment_bytes)
+    pool = SegmentPool(config.memory_limit_bytes, config.segment_bytes, usual_bytes=READ_AHEAD_BYTES)
     stream = ZmtpStream(
         config.stream,
         mode=config.mode,

@@ -77,6 +77,8 @@ class SegmentPool:
 
     ``reclaim`` is asked when the limit is reached: it lets go of the oldest segment and returns True, or False if it has
     nothing to give. ``on_free`` is called, in the thread that gave up the last pin, whenever a segment has come back.
+    ``usual_bytes`` is a lower limit (None: the same) as long as messages fit into a segment: memory that was used just now is
+    faster than memory that was never used, so reading far ahead of a consumer costs more than it gives.
     """
 
     def __init__(
@@ -84,10 +86,12 @@ class SegmentPool:
         limit_bytes: int,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         *,
+        usual_bytes: int | None = None,
         reclaim: Callable[[], bool] | None = None,
         on_free: Callable[[], None] | None = None,
     ) -> None:
         self.limit_bytes = limit_bytes
+        self.usual_bytes = limit_bytes if usual_bytes is None else min(usual_bytes, limit_bytes)
         self.segment_bytes = segment_bytes
         self.reclaim = reclaim
         self.on_free = on_free
@@ -103,9 +107,12 @@ class SegmentPool:
         ``multiple_of_bytes`` fill it without a rest; rounded up, so that messages of similar size can use it in turn.
         """
         smallest, best = self._size_for(at_least_bytes), self._size_for(at_least_bytes, multiple_of_bytes)
+        limit_bytes = self.usual_bytes if at_least_bytes <= self.segment_bytes else self.limit_bytes
         while True:
             with self._lock:
-                segment = self._take_free(at_least_bytes) or self._take_new(best) or self._take_new(smallest)
+                segment = (
+                    self._take_free(at_least_bytes) or self._take_new(best, limit_bytes) or self._take_new(smallest, limit_bytes)
+                )
             if segment is not None:
                 return segment
             if self.reclaim is None or not self.reclaim():
@@ -131,16 +138,16 @@ class SegmentPool:
         fitting = [segment for segment in self._free if segment.size >= at_least_bytes]
         if not fitting:
             return None
-        segment = min(fitting, key=lambda one: one.size)
+        segment = min(reversed(fitting), key=lambda one: one.size)  # of equal ones, the one that is still in the cache
         self._free.remove(segment)
         return self._handed_out(segment)
 
-    def _take_new(self, size: int) -> Segment | None:
+    def _take_new(self, size: int, limit_bytes: int) -> Segment | None:
         # Free segments are all too small for what is asked (else one would have been taken): they make room for it.
-        while self._allocated_bytes + size > self.limit_bytes and self._free:
+        while self._allocated_bytes + size > limit_bytes and self._free:
             self._allocated_bytes -= self._free.pop().size
             self._segments -= 1
-        if self._allocated_bytes + size > self.limit_bytes:
+        if self._allocated_bytes + size > limit_bytes:
             return None
         self._allocated_bytes += size
         self._segments += 1

@@ -158,3 +158,23 @@ def test_pins_from_several_threads_are_all_counted() -> None:
     for thread in threads:
         thread.join()
     assert segment.pins == 1
+
+
+def test_small_messages_take_no_more_than_the_usual_memory_and_large_ones_all_of_it() -> None:
+    pool = SegmentPool(8 * SIZE, SIZE, usual_bytes=2 * SIZE)
+    taken = [pool.take(), pool.take()]
+
+    assert None not in taken
+    assert pool.take() is None
+    assert pool.take(4 * SIZE) is not None
+
+
+def test_the_segment_that_came_back_last_goes_out_first() -> None:
+    pool = SegmentPool(2 * SIZE, SIZE)
+    first, second = pool.take(), pool.take()
+    assert first is not None
+    assert second is not None
+    first.unpin()
+    second.unpin()
+
+    assert pool.take() is second
