@@ -97,7 +97,8 @@ def parser() -> argparse.ArgumentParser:
         type=size,
         default=256 * MIB,
         metavar="BYTES",
-        help="memory for messages that are not written yet, K, M or G may follow; default 256M",
+        help="most memory for messages that are not written yet, K, M or G may follow; default 256M, of which 64M are used "
+        "unless a message is larger than 8M",
     )
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return result
