@@ -1,5 +1,6 @@
 """What most tests of the main job share: a source and a buffer for all tests of a module, and a writer for each test."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -7,6 +8,8 @@ from contextlib import ExitStack
 import pytest
 
 from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, writer_of
+
+AHEAD = 2  # as many as there are cores where this has to be quick
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +23,18 @@ def feed() -> Iterator[Feed]:
 
 @pytest.fixture(scope="module")
 def next_writer(feed: Feed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Writer]]:
-    """Gives a new writer on the shared buffer at each call; the one after it is being started meanwhile, to save time."""
-    with ExitStack() as writers, ThreadPoolExecutor(1) as starter:
+    """Gives a new writer on the shared buffer at each call; those after it are being started meanwhile, to save time."""
+    with ExitStack() as writers, ThreadPoolExecutor(AHEAD) as starter:
 
         def start() -> Writer:
             path = tmp_path_factory.mktemp("writer") / "run.h5"
             return writers.enter_context(writer_of(feed.buffer.address, path))
 
-        ahead = [starter.submit(start)]
+        ahead = deque(starter.submit(start) for _ in range(AHEAD))
 
         def take() -> Writer:
-            writer = ahead.pop().result()
             ahead.append(starter.submit(start))
-            return writer
+            return ahead.popleft().result()
 
         yield take
 

@@ -72,9 +72,8 @@ def assert_holds_first(path: Path, pulse_ids: range, rows: int) -> None:
         assert_holds(path, pulse_ids[:rows])
 
 
-@pytest.mark.parametrize("end", [send_signal(signal.SIGTERM), lambda writer: writer.get("/stop")], ids=["SIGTERM", "stop"])
-def test_a_writer_that_was_never_started_ends_without_a_file(writer: Writer, end: Callable[[Writer], object]) -> None:
-    end(writer)
+def test_a_writer_that_was_never_started_ends_without_a_file(writer: Writer) -> None:
+    writer.program.process.send_signal(signal.SIGTERM)
     assert writer.program.wait_for_exit(timeout_s=PROMPTLY_S) == ExitCode.COMPLETE
     assert list(writer.path.parent.iterdir()) == []
 

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.model import NS_PER_S
 from sf_bsread_writer.testing.beam import assert_holds, beam_message
 from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, writer_of
@@ -56,57 +59,67 @@ def test_through_a_buffer_now_is_arrival_whatever_the_source_s_clock_says(feed: 
     assert before_ns <= report.start_timestamp_ns <= report.stop_timestamp_ns <= after_ns
 
 
-@pytest.fixture
-def source() -> Iterator[ZmqSource]:
-    with ZmqSource() as source:
-        yield source
+@dataclass(frozen=True)
+class Direct:
+    """A plain source, and a writer on it that stays for one acquisition after the other."""
+
+    source: ZmqSource
+    writer: Writer
+
+    def start_now(self, path: Path) -> None:
+        self.writer.put("/start_now", {"output_file": str(path)})
+
+    def stopped(self) -> Report:
+        """What became of the acquisition, once its file is closed."""
+        self.writer.wait_until_waiting()
+        return msgspec.convert(self.writer.get("/report"), Report)
 
 
-@pytest.fixture
-def direct(source: ZmqSource, tmp_path: Path) -> Iterator[Writer]:
-    """A writer on the plain source."""
-    with writer_of(source.address, tmp_path / "run.h5") as writer:
-        yield writer
+@pytest.fixture(scope="module")
+def direct(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Direct]:
+    folder = tmp_path_factory.mktemp("direct")
+    with ZmqSource() as source, writer_of(source.address, "/dev/null", "--output_root", folder.parent) as writer:
+        yield Direct(source, writer)
 
 
 @pytest.mark.parametrize("offset_ns", [HOUR_NS, -HOUR_NS], ids=["an hour ahead", "an hour behind"])
-def test_on_a_plain_source_with_a_wrong_clock_now_is_the_receipt(source: ZmqSource, direct: Writer, offset_ns: int) -> None:
-    clocked = Clocked(source, first=1, offset_ns=offset_ns)
+def test_on_a_plain_source_with_a_wrong_clock_now_is_the_receipt(direct: Direct, tmp_path: Path, offset_ns: int) -> None:
+    clocked = Clocked(direct.source, first=1, offset_ns=offset_ns)
     clocked.send(10)
-    direct.put("/start_now")
+    direct.start_now(tmp_path / "run.h5")
     sent = clocked.send(30)
-    direct.wait_for(last_pulse_id=sent[-1])
-    rows = direct.get("/statistics")["statistics"]["rows"]
-    direct.put("/stop_now")
+    direct.writer.wait_for(last_pulse_id=sent[-1])
+    rows = direct.writer.get("/statistics")["statistics"]["rows"]
+    direct.writer.put("/stop_now")
     clocked.send(10)
-    direct.ended()
+    assert direct.stopped().outcome == "complete"
     # What was sent before the start may still have been under way; all of it that came later is written, in any case.
     assert 30 <= rows <= 40
-    clocked.assert_holds(direct.path, range(sent.stop - rows, sent.stop))
+    clocked.assert_holds(tmp_path / "run.h5", range(sent.stop - rows, sent.stop))
 
 
-def test_on_a_plain_source_with_a_right_clock_now_is_the_global_timestamp(source: ZmqSource, direct: Writer) -> None:
+def test_on_a_plain_source_with_a_right_clock_now_is_the_global_timestamp(direct: Direct, tmp_path: Path) -> None:
     """Late messages fall on the right side, too: they were made before the start, or before the stop."""
-    clocked = Clocked(source, first=1, offset_ns=0)
+    clocked = Clocked(direct.source, first=1001, offset_ns=0)
     before_ns = time.time_ns()
-    direct.put("/start_now")
-    late = clocked.send(10, made_ns=before_ns)
+    direct.start_now(tmp_path / "run.h5")
+    clocked.send(10, made_ns=before_ns)
     sent = clocked.send(20)
-    direct.wait_for(last_pulse_id=sent[-1], rows=20, received_messages=len(late) + len(sent))
+    direct.writer.wait_for(last_pulse_id=sent[-1], rows=20)
     before_ns = time.time_ns()
-    direct.put("/stop_now")
+    direct.writer.put("/stop_now")
     late = clocked.send(10, made_ns=before_ns)
     clocked.send(10)
-    report = direct.ended()
-    clocked.assert_holds(direct.path, [*sent, *late])
+    report = direct.stopped()
+    clocked.assert_holds(tmp_path / "run.h5", [*sent, *late])
     assert (report.outcome, report.missing_pulses) == ("complete", 0)
 
 
-def test_on_a_plain_source_that_has_fallen_silent_stop_now_needs_no_further_message(source: ZmqSource, direct: Writer) -> None:
-    clocked = Clocked(source, first=1, offset_ns=0)
-    direct.put("/start_now")
+def test_on_a_plain_source_that_has_fallen_silent_stop_now_needs_no_further_message(direct: Direct, tmp_path: Path) -> None:
+    clocked = Clocked(direct.source, first=2001, offset_ns=0)
+    direct.start_now(tmp_path / "run.h5")
     sent = clocked.send(10)
-    direct.wait_for(rows=10)
-    direct.put("/stop_now")
-    direct.ended()
-    clocked.assert_holds(direct.path, sent)
+    direct.writer.wait_for(rows=10)
+    direct.writer.put("/stop_now")
+    assert direct.stopped().outcome == "complete"
+    clocked.assert_holds(tmp_path / "run.h5", sent)
