@@ -8,41 +8,29 @@ pinned, the stream is not read any further, and the buffer, which holds the puls
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from sf_bsread_writer.acquire.filing import Filing
 from sf_bsread_writer.acquire.receive import (
-    BadMessage,
-    CaughtUp,
-    Connected,
-    Disconnected,
-    Overtaken,
-    Pulses,
     PulseStream,
     StreamEvent,
 )
 from sf_bsread_writer.acquire.recording import Recording
 from sf_bsread_writer.acquire.report import Cause, Outcome, Report, Statistics, describe
 from sf_bsread_writer.acquire.requests import Asked, Edge, StartMeans, is_stop_again, what_start_means
-from sf_bsread_writer.acquire.selection import Bound, PulseBound, Selection, TimeBound
+from sf_bsread_writer.acquire.running import Running
+from sf_bsread_writer.acquire.selection import Selection
 from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
 from sf_bsread_writer.errors import ExitCode, StateError
 from sf_bsread_writer.hdf5.file import FileOptions
-from sf_bsread_writer.logs import Complaints
-from sf_bsread_writer.message.layout import Run
-from sf_bsread_writer.zmtp.extension import StartPoint
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL_S = 1.0
 TICK_S = 0.25
-PLAIN_STOP_GRACE_S = 1.0
-"""How long after "stop now" a plain source, which cannot say that nothing older is under way, is listened to."""
 STOP_NOW_TIMEOUT_S = 0.25
 """How long the answer to "stop now" waits for the buffer to say when that is; who is far behind hears it late."""
 FINISH_TIMEOUT_S = 5.0
@@ -71,23 +59,6 @@ STOPPED_BY: Mapping[Event, Cause] = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Acquisition:
-    """What belongs to one acquisition and nothing else."""
-
-    recording: Recording
-    filing: Filing
-    start: Edge
-    stop: Edge | None
-    stop_asked_s: float
-    stop_asked_ns: int
-    cut_short: bool = False
-    report: Report | None = None
-    closed_s: float = 0.0
-    caught_up: asyncio.Event = field(default_factory=asyncio.Event)
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class WriterService:
     """Implements `rest.acquisition.Acquisition` on a stream and files.
 
@@ -114,19 +85,14 @@ class WriterService:
         self._stall_timeout_s = stall_timeout_s
         self._machine = Machine()
         self._hdf5 = ThreadPoolExecutor(1, thread_name_prefix="hdf5")
-        self._loop = asyncio.get_running_loop()
         self._requests = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._parameters: dict[str, Any] = {}
-        self._acquisition: _Acquisition | None = None
+        self._acquisition: Running | None = None
         self._preset_stop: Edge | None = None
         self._preset_stop_ns = 0
         self._preset_file: str | None = None
         self._persistent = False
-        self._end_when_caught_up = False
-        self._last_progress_s = self._last_told_s = time.monotonic()
-        self._last_flush_s = 0.0
-        self._complaints = Complaints(logger)
 
     # What REST clients ask for
 
@@ -166,7 +132,7 @@ class WriterService:
                 self._machine.on(Event.STOP_AGAIN)
                 return
             if state is State.WRITING and acquisition is not None:
-                _selection_with(acquisition, stop)
+                acquisition.check_stop(stop)
                 if output_file is not None:
                     acquisition.filing.rename(self._destination(output_file))
             self._machine.on(Event.STOP)
@@ -176,7 +142,7 @@ class WriterService:
                 self._preset_stop, self._preset_stop_ns = stop, time.time_ns()
                 self._preset_file = output_file or self._preset_file
                 return
-            self._set_stop(acquisition, stop)
+            self._happened(acquisition.set_stop(stop))
         if stop == "now" and acquisition.recording.selection.stop is None:
             # What a client sends after the answer must be too late for this acquisition, at the buffer as well.
             await _wait_quietly(acquisition.caught_up, STOP_NOW_TIMEOUT_S)
@@ -184,10 +150,10 @@ class WriterService:
     async def finish(self) -> None:
         acquisition = self._acquisition
         if self._machine.state is State.WRITING and acquisition is not None:
-            self._end_when_caught_up = self._stream.mark()
-            if self._end_when_caught_up:
+            acquisition.ends_when_caught_up = self._stream.mark()
+            if acquisition.ends_when_caught_up:
                 await _wait_quietly(acquisition.closed, FINISH_TIMEOUT_S)
-                acquisition.cut_short = not acquisition.closed.is_set()
+                acquisition.is_cut_short = not acquisition.closed.is_set()
         self._persistent = False
         if self._machine.state in (State.WAITING, State.WRITING):
             self._happened(Event.END)
@@ -205,23 +171,13 @@ class WriterService:
         acquisition = self._acquisition
         if acquisition is None:
             return None
-        if acquisition.report is not None:
-            return acquisition.report
-        reason = "closing the file" if self._machine.state is State.CLOSING else "still writing"
-        filing = acquisition.filing
-        return acquisition.recording.report(
-            outcome="running", reason=reason, output_file=filing.name, file_bytes=filing.file_bytes, now_ns=time.time_ns()
-        )
+        return acquisition.report_so_far("closing the file" if self._machine.state is State.CLOSING else "still writing")
 
     def statistics(self) -> Statistics:
-        acquisition = self._acquisition
-        if acquisition is None:
-            nothing = Recording(Selection(), stream=self._stream_name, started_ns=0)
-            return nothing.statistics(connected=self._stream.connected, output_file="", file_bytes=0)
-        filing = acquisition.filing
-        return acquisition.recording.statistics(
-            connected=self._stream.connected, output_file=filing.name, file_bytes=filing.file_bytes
-        )
+        if self._acquisition is not None:
+            return self._acquisition.statistics()
+        nothing = Recording(Selection(), stream=self._stream_name, started_ns=0)
+        return nothing.statistics(connected=self._stream.connected, output_file="", file_bytes=0)
 
     # The process around it
 
@@ -275,8 +231,7 @@ class WriterService:
         if start == "now" and self._preset_stop == "now":
             logger.info("The stop asked for before this start counts no more: nothing can stop before it starts")
             self._preset_stop = None
-        selection = Selection(_bound(start), _bound(self._preset_stop, now_ns=self._preset_stop_ns))
-        self._acquisition = self._new_acquisition(start, self._preset_stop, selection, final)
+        self._acquisition = self._new_acquisition(start, final)
         self._preset_stop = self._preset_file = None
         await self._carry_out(self._machine.on(Event.START))
 
@@ -284,8 +239,7 @@ class WriterService:
         """Ends the acquisition as it is, file and report included, and begins another: a corrected start must lose nothing."""
         replaced = self._acquisition
         assert replaced is not None
-        if replaced.stop != "now":
-            Selection(_bound(start), replaced.recording.selection.stop)  # refuses a stop before the start
+        replaced.check_start(start)
         final = replaced.filing.final if output_file is None else self._destination(output_file)
         logger.warning("Start changed from %s to %s: what was written so far gets a file of its own", replaced.start, start)
         self._happened(Event.REPLACED)
@@ -302,37 +256,23 @@ class WriterService:
                 f"the acquisition from {acquisition.start} is not closed yet; start again when the status is waiting"
             )
 
-    def _new_acquisition(self, start: Edge, stop: Edge | None, selection: Selection, final: Path | None) -> _Acquisition:
-        recording = Recording(selection, stream=self._stream_name, started_ns=time.time_ns())
-        filing = Filing(self._hdf5, final, options=self._file_options, on_failure=self._on_write_failed)
-        return _Acquisition(
-            recording=recording,
-            filing=filing,
+    def _new_acquisition(self, start: Edge, final: Path | None) -> Running:
+        return Running(
+            self._stream,
+            Filing(self._hdf5, final, options=self._file_options, on_failure=self._on_write_failed),
+            stream_name=self._stream_name,
             start=start,
-            stop=stop,
-            stop_asked_s=time.monotonic(),
-            stop_asked_ns=time.time_ns(),
+            stop=self._preset_stop,
+            stop_asked_ns=self._preset_stop_ns,
+            stall_timeout_s=self._stall_timeout_s,
         )
-
-    def _set_stop(self, acquisition: _Acquisition, stop: Edge) -> None:
-        # Against a buffer, "now" becomes a time when the mark comes back: until then all that comes in order belongs to it.
-        now_ns = None if self._stream.has_past and self._stream.connected else time.time_ns()
-        acquisition.recording.selection = _selection_with(acquisition, stop, now_ns=now_ns)
-        acquisition.stop, acquisition.stop_asked_s, acquisition.stop_asked_ns = stop, time.monotonic(), time.time_ns()
-        self._watch_stop(acquisition)
-
-    def _watch_stop(self, acquisition: _Acquisition) -> None:
-        match acquisition.stop:
-            case int(pulse_id):
-                if acquisition.recording.highest_pulse_id >= pulse_id:
-                    self._happened(Event.REACHED)
-            case "now":
-                self._stream.mark()
 
     # Effects
 
-    def _happened(self, event: Event) -> None:
-        """For events that need no answer: what they lead to is carried out without being waited for."""
+    def _happened(self, event: Event | None) -> None:
+        """For events that need no answer: what they lead to is carried out without being waited for. None is none."""
+        if event is None:
+            return
         effects = self._machine.on(event)
         for effect in effects:
             match effect:
@@ -352,135 +292,27 @@ class WriterService:
         for effect in effects:
             match effect:
                 case Effect.OPEN:
-                    await self._open(acquisition)
+                    await acquisition.open()
                 case Effect.WATCH_STOP:
                     if self._machine.state is State.WRITING:  # it may have ended while it was opened
-                        self._watch_stop(acquisition)
+                        self._happened(acquisition.watch_stop())
                 case _:
                     raise AssertionError(f"{effect} does not belong to a start")
 
-    async def _open(self, acquisition: _Acquisition) -> None:
-        """Opens the stream first, since "now" is now; what comes waits in the HDF5 thread's queue behind the file."""
-        recording = acquisition.recording
-        self._last_progress_s = time.monotonic()
-        acquisition.filing.create()
-        opened = await self._stream.open(_start_point(acquisition.start))
-        recording.oldest_held = opened.oldest_pulse_id
-        if acquisition.start == "now":
-            recording.selection = Selection(TimeBound(opened.now_ns), recording.selection.stop)
-        await acquisition.filing.created()
-        logger.info("Writing to %s, from %s on", acquisition.filing.name, recording.selection.start)
-        if recording.evicted_before_start:
-            logger.warning(
-                "Asked for pulses from %s, but the oldest that the buffer holds is %s", acquisition.start, recording.oldest_held
-            )
-
     # What the stream brings
 
+    # What the stream brings, and the time that passes
+
     def _on_stream(self, event: StreamEvent) -> None:
-        acquisition = self._acquisition
-        if self._machine.state is not State.WRITING or acquisition is None:
-            return
-        recording = acquisition.recording
-        match event:
-            case Pulses():
-                self._on_pulses(acquisition, event)
-            case CaughtUp(now_ns=now_ns):
-                self._on_caught_up(acquisition, now_ns)
-            case Overtaken(messages=messages):
-                recording.lost_in_buffer += messages
-                logger.warning("The buffer had to drop %d messages that this writer was too slow for", messages)
-            case BadMessage(kind=kind):
-                recording.dropped[kind] += 1
-            case Disconnected():
-                recording.reconnects += 1
-            case Connected() if acquisition.stop == "now":
-                self._ask_again(acquisition)
-
-    def _ask_again(self, acquisition: _Acquisition) -> None:
-        """The mark was lost with the connection; what came to the buffer meanwhile must not slip in before the new one."""
-        selection = acquisition.recording.selection
-        if selection.stop is None:
-            acquisition.recording.selection = Selection(selection.start, TimeBound(acquisition.stop_asked_ns))
-        self._watch_stop(acquisition)
-
-    def _on_pulses(self, acquisition: _Acquisition, pulses: Pulses) -> None:
-        recording = acquisition.recording
-        if not (recording.received or self._stream.has_past):
-            self._tell_what_is_gone(acquisition, int(pulses.run.pulse_ids[0]))
-        highest = recording.highest_pulse_id
-        choice = recording.take(pulses.run, pulses.times_ns)
-        if choice.rows.size or recording.highest_pulse_id > highest:
-            self._last_progress_s = time.monotonic()
-        if choice.out_of_order:
-            text = f"Left out pulses from {self._stream_name} that come late: pulse {recording.coverage.last} is written already"
-            self._complaints.add("late", text, now_s=time.monotonic(), times=choice.out_of_order)
-        if choice.unusable.size:
-            self._complain_about(recording, pulses.run, choice.unusable.tolist())
-        if logger.isEnabledFor(logging.DEBUG):
-            written = set(choice.rows.tolist())
-            for index, pulse_id in enumerate(pulses.run.pulse_ids.tolist()):
-                logger.debug("Pulse %d %s", pulse_id, "to the file" if index in written else "left out")
-        if choice.rows.size:
-            acquisition.filing.write(pulses, choice.rows)
-        if choice.stop_reached:
-            self._happened(Event.REACHED)
-
-    def _tell_what_is_gone(self, acquisition: _Acquisition, first: int) -> None:
-        if acquisition.start != "now" and acquisition.start < first:
-            logger.warning(
-                "Asked for pulses from %s, but %s is at %s already and has no past; a buffer would have",
-                acquisition.start,
-                self._stream_name,
-                first,
-            )
-
-    def _complain_about(self, recording: Recording, run: Run, unusable: Sequence[int]) -> None:
-        for index in unusable:
-            why = recording.why_unusable(run, index)
-            assert why is not None
-            text = f"Dropped pulse {run.pulse_ids[index]} from {self._stream_name} ({why.kind}): {why.text}"
-            self._complaints.add(why.kind, text, now_s=time.monotonic())
-
-    def _on_caught_up(self, acquisition: _Acquisition, now_ns: int) -> None:
-        selection = acquisition.recording.selection
-        if self._end_when_caught_up:
-            self._happened(Event.END)
-        elif acquisition.stop == "now":
-            if selection.stop is None:
-                acquisition.recording.selection = Selection(selection.start, TimeBound(now_ns))
-            acquisition.caught_up.set()
-            self._happened(Event.REACHED)
-
-    # Time passing
+        if self._machine.state is State.WRITING and self._acquisition is not None:
+            self._happened(self._acquisition.take(event))
 
     async def _tick_for_ever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             acquisition = self._acquisition
             if self._machine.state is State.WRITING and acquisition is not None:
-                self._tick(acquisition, time.monotonic())
-
-    def _tick(self, acquisition: _Acquisition, now_s: float) -> None:
-        if now_s - self._last_flush_s >= FLUSH_INTERVAL_S:
-            self._last_flush_s = now_s
-            acquisition.filing.flush()
-        if self._stream.paused:  # what is not read may well be there: a slow disk is no silent stream
-            self._last_progress_s = now_s
-        silent_s, stopping_s = now_s - self._last_progress_s, now_s - acquisition.stop_asked_s
-        idle_s = min(silent_s, stopping_s)
-        sends_no_marks = self._stream.connected and not self._stream.has_past
-        if acquisition.stop is not None and idle_s >= self._stall_timeout_s:
-            self._happened(Event.STALLED)
-        elif acquisition.stop == "now" and sends_no_marks and idle_s >= PLAIN_STOP_GRACE_S:
-            self._happened(Event.REACHED)
-        elif acquisition.stop is None and min(silent_s, now_s - self._last_told_s) >= self._stall_timeout_s:
-            self._last_told_s = now_s
-            logger.warning(
-                "Nothing for this acquisition from %s for %.0f s; it goes on waiting, as it has no stop",
-                self._stream_name,
-                silent_s,
-            )
+                self._happened(acquisition.tick(time.monotonic()))
 
     # The end of an acquisition
 
@@ -488,50 +320,29 @@ class WriterService:
         if self._machine.state is State.WRITING:
             self._happened(Event.WRITE_FAILED)
 
-    async def _close(self, acquisition: _Acquisition, cause: Cause) -> None:
-        recording, filing = acquisition.recording, acquisition.filing
-        recording.keep_rows(await filing.rows_written())
-        rows = recording.trim()
-        channels = await filing.finish(rows)
-        outcome, reason = recording.judge("cut short" if acquisition.cut_short else cause, error=filing.error)
-        if cause == "stream silent" and not self._stream.connected:
-            reason = f"not connected to {self._stream_name}: {reason}"
-        report = recording.report(
-            outcome=outcome,
-            reason=reason,
-            output_file=filing.name,
-            file_bytes=filing.file_bytes,
-            channels=channels,
-            now_ns=time.time_ns(),
-        )
-        if cause == "other start" and not rows:
-            filing.abandon()
-            acquisition.report = report
-        else:
-            parameters = self._parameters
-            acquisition.report = await filing.seal(parameters, report)
-            if self._parameters is parameters and cause != "other start":
-                self._parameters = {}  # they were for this file; the next one gets its own
-        self._closed(acquisition, acquisition.report, replaced=cause == "other start")
-
-    def _closed(self, acquisition: _Acquisition, report: Report, *, replaced: bool) -> None:
-        level = LOG_LEVELS.get(report.outcome, logging.WARNING)
+    async def _close(self, acquisition: Running, cause: Cause) -> None:
+        parameters, is_replaced = self._parameters, cause == "other start"
+        report = await acquisition.close(cause, parameters)
+        if self._parameters is parameters and not is_replaced:
+            self._parameters = {}  # they were for this file; the next one gets its own
         verdict, *details = describe(report)
-        logger.log(level, "%s", verdict)
+        logger.log(LOG_LEVELS.get(report.outcome, logging.WARNING), "%s", verdict)
         for line in details:
             logger.info("%s", line)
-        failed = report.outcome == "failed"
-        goes_on = (self._persistent or replaced) and not failed
-        self._end_when_caught_up = False
-        acquisition.closed_s = time.monotonic()
-        for effect in self._machine.on(Event.WRITE_FAILED if failed else Event.CLOSED_FOR_NEXT if goes_on else Event.CLOSED):
-            assert effect is Effect.EXIT
-            self.ended.set()
-        acquisition.closed.set()
-        if not replaced and self.exit_code is ExitCode.COMPLETE:  # of several acquisitions, the first that is not complete
+        if not is_replaced and self.exit_code is ExitCode.COMPLETE:  # of several acquisitions, the first that is not complete
             self.exit_code = ExitCode.INTERNAL if acquisition.filing.is_our_fault else OUTCOME_EXIT_CODES[report.outcome]
-        if goes_on and not replaced:
+        self._happened(self._what_closing_means(report, is_replaced=is_replaced))
+        acquisition.closed.set()
+
+    def _what_closing_means(self, report: Report, *, is_replaced: bool) -> Event:
+        if report.outcome == "failed":
+            return Event.WRITE_FAILED
+        if is_replaced:
+            return Event.CLOSED_FOR_NEXT
+        if self._persistent:
             logger.info("Waiting for the next start")
+            return Event.CLOSED_FOR_NEXT
+        return Event.CLOSED
 
     def _on_closing_done(self, closing: asyncio.Task[None]) -> None:
         if not closing.cancelled() and closing.exception() is not None:
@@ -545,21 +356,6 @@ class WriterService:
     async def _until_closed(self) -> None:
         if self._closing is not None:
             await self._closing
-
-
-def _selection_with(acquisition: _Acquisition, stop: Edge, *, now_ns: int | None = None) -> Selection:
-    """The acquisition's bounds with another stop; raises UsageError if that is before the start."""
-    return Selection(acquisition.recording.selection.start, _bound(stop, now_ns=now_ns))
-
-
-def _bound(value: Edge | None, *, now_ns: int | None = None) -> Bound | None:
-    if value == "now":
-        return None if now_ns is None else TimeBound(now_ns)
-    return None if value is None else PulseBound(value)
-
-
-def _start_point(start: Edge) -> StartPoint:
-    return StartPoint("now") if start == "now" else StartPoint("pulse", max(start, 0))
 
 
 async def _wait_quietly(event: asyncio.Event, timeout_s: float) -> None:
