@@ -1,4 +1,4 @@
-"""What most tests of the main job share: a source and a buffer for all tests of a module, and a writer for each test."""
+"""What most tests of the main job share: one source and one buffer, and a writer for each test."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from sf_bsread_writer.testing.chain import Feed, Writer, ZmqSource, buffer_of, w
 AHEAD = 2  # as many as there are cores where this has to be quick
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def feed() -> Iterator[Feed]:
     """Pulse ids go on from test to test, as in a machine that runs; nothing that a test has sent is evicted."""
     with ZmqSource() as source, buffer_of(source.address, "-b", 100_000) as buffer:
@@ -21,7 +21,7 @@ def feed() -> Iterator[Feed]:
         yield feed
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def next_writer(feed: Feed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Writer]]:
     """Gives a new writer on the shared buffer at each call; those after it are being started meanwhile, to save time."""
     with ExitStack() as writers, ThreadPoolExecutor(AHEAD) as starter:

@@ -67,40 +67,37 @@ def test_dev_null_is_a_dry_run_that_does_everything_but_write(feed: Feed, sent: 
     assert {channel.name: channel.missing for channel in report.channels}["SOMETIMES"] == sum(n % 3 == 0 for n in sent)
 
 
-def test_the_report_of_rest_of_the_file_and_of_the_log_are_one(feed: Feed, sent: range, tmp_path: Path) -> None:
-    path = tmp_path / "run.h5"
+def test_the_report_of_rest_of_the_file_and_of_the_log_are_one(feed: Feed, sent: range, writer: Writer) -> None:
+    path = writer.path.with_name("another.h5")
     path.write_text("an earlier run")
-    with writer_of(feed.buffer.address, tmp_path / "unused.h5") as writer:
-        writer.put(f"/start_pulse_id/{sent[3]}", {"output_file": str(path)})
-        writer.put(f"/stop_pulse_id/{sent[9]}")
-        writer.wait_until_waiting()
-        report = msgspec.convert(writer.get("/report"), Report)
-        writer.program.wait_for_line(f"to {path}$")
-        writer.assert_logged(report)
-        assert report == report_in(path)
-        assert (report.rows, report.first_pulse_id, report.last_pulse_id) == (7, sent[3], sent[9])
-        assert (report.start_pulse_id, report.stop_pulse_id) == (sent[3], sent[9])
-        assert report.stream == feed.buffer.address
-        assert report.output_file == str(path)
-        assert report.moved_aside == f"{path}.1"
-        assert 0 <= path.stat().st_size - report.file_bytes < 100_000  # it grows by the report
-        # Nothing of the acquisition is left for the next one.
-        writer.put(f"/start_pulse_id/{sent[12]}")
-        writer.put(f"/stop_pulse_id/{sent[13]}")
-        writer.wait_until_waiting()
-        assert msgspec.convert(writer.get("/report"), Report) == report_in(tmp_path / "unused.h5")
-        assert report_in(tmp_path / "unused.h5").rows == 2
+    writer.put(f"/start_pulse_id/{sent[3]}", {"output_file": str(path)})
+    writer.put(f"/stop_pulse_id/{sent[9]}")
+    writer.wait_until_waiting()
+    report = msgspec.convert(writer.get("/report"), Report)
+    writer.program.wait_for_line(f"to {path}$")
+    writer.assert_logged(report)
+    assert report == report_in(path)
+    assert (report.rows, report.first_pulse_id, report.last_pulse_id) == (7, sent[3], sent[9])
+    assert (report.start_pulse_id, report.stop_pulse_id) == (sent[3], sent[9])
+    assert (report.stream, report.output_file) == (feed.buffer.address, str(path))
+    assert report.moved_aside == f"{path}.1"
+    assert 0 <= path.stat().st_size - report.file_bytes < 100_000  # it grows by the report
+    # Nothing of the acquisition is left for the next one.
+    writer.put(f"/start_pulse_id/{sent[12]}")
+    writer.put(f"/stop_pulse_id/{sent[13]}")
+    writer.wait_until_waiting()
+    assert msgspec.convert(writer.get("/report"), Report) == report_in(writer.path)
+    assert (report_in(writer.path).rows, report_in(writer.path).moved_aside) == (2, None)
 
 
-def test_parameters_go_to_the_file_and_the_rest_of_it_says_not_given(feed: Feed, sent: range, tmp_path: Path) -> None:
+def test_parameters_go_to_the_file(sent: range, writer: Writer) -> None:
     given = {f"general/{name}": f"the {name}" for name in ("created", "user", "process", "instrument")}
-    with writer_of(feed.buffer.address, tmp_path / "run.h5") as writer:
-        extra = given | {"general/µ": "ü", "channels": ["A", "B"]}
-        answer = writer.request("POST", "/parameters", extra)
-        assert answer == {"state": "ok", "status": "waiting", "parameters": extra}
-        assert writer.error_of("POST", "/parameters", {"general/user": "p1"}).startswith("Missing mandatory parameters")
-        acquire(writer, sent)
-    with h5py.File(tmp_path / "run.h5") as file:
+    extra = given | {"general/µ": "ü", "channels": ["A", "B"]}
+    answer = writer.request("POST", "/parameters", extra)
+    assert answer == {"state": "ok", "status": "waiting", "parameters": extra}
+    assert writer.error_of("POST", "/parameters", {"general/user": "p1"}).startswith("Missing mandatory parameters")
+    acquire(writer, sent)
+    with h5py.File(writer.path) as file:
         assert {f"general/{name}": file["general"][name][()].decode() for name in file["general"]}.items() >= given.items()
         assert file["general/µ"][()].decode() == "ü"
 
@@ -120,7 +117,7 @@ def test_pulses_that_a_ring_too_small_no_longer_has_are_named(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(shutil.which("h5ls") is None, reason="h5ls is not installed (Debian's hdf5-tools has it)")
-def test_h5ls_shows_the_layout_that_readers_know(feed: Feed, sent: range, writer: Writer) -> None:
+def test_h5ls_shows_the_layout_that_readers_know(sent: range, writer: Writer) -> None:
     acquire(writer, sent)
     shown = subprocess.run(["h5ls", "-r", str(writer.path)], check=True, capture_output=True, text=True, timeout=10).stdout
     lines = {" ".join(line.replace("\\ ", " ").split()).partition(", same as")[0] for line in shown.splitlines()}

@@ -158,6 +158,15 @@ def assert_holds_simulated(path: Path, channels: Sequence[SimulatedChannel], pul
 # Readers of the buffer
 
 
+@pytest.fixture(scope="module")
+def feed() -> Iterator[Feed]:
+    """One of this module's own: the buffer holds the pulses from 1 on, and nothing else."""
+    with ZmqSource() as source, buffer_of(source.address, "-b", 10_000) as buffer:
+        feed = Feed(source, buffer)
+        feed.send(1)
+        yield feed
+
+
 def test_a_pyzmq_pull_gets_all_that_the_buffer_holds_byte_by_byte(feed: Feed) -> None:
     sent = range(1, feed.send(20).stop)
     with zmq_reader(zmq.PULL, feed.buffer.address) as reader:
@@ -224,17 +233,18 @@ def test_a_bsread_source_that_subscribes_gets_all_that_comes_from_then_on(feed: 
             assert_is(source.receive(), pulse_id)
 
 
-def test_bs_h5_and_our_writer_write_the_same_values(feed: Feed, writer: Writer, tmp_path: Path) -> None:
+def test_bs_h5_and_our_writer_write_the_same_values(feed: Feed, tmp_path: Path) -> None:
     feed.send(30)
-    rows, reference = 30, tmp_path / "reference.h5"
+    rows, reference, path = 30, tmp_path / "reference.h5", tmp_path / "run.h5"
     arguments = ["bs", "h5", "-s", feed.buffer.address, "-n", str(rows), str(reference)]
     code = f"import sys; sys.argv = {arguments}; from bsread.cli.bs import main; main()"
     done = subprocess.run([sys.executable, "-c", code], timeout=30, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    writer.put("/start_pulse_id/1")
-    writer.put(f"/stop_pulse_id/{rows}")
-    writer.ended()
-    with h5py.File(reference) as theirs, h5py.File(writer.path) as ours:
+    with writer_of(feed.buffer.address, path) as writer:
+        writer.put("/start_pulse_id/1")
+        writer.put(f"/stop_pulse_id/{rows}")
+        writer.ended()
+    with h5py.File(reference) as theirs, h5py.File(path) as ours:
         assert theirs["pulse_id"][:].tolist() == list(range(1, rows + 1)) == ours["stream/pulse_id"][:].tolist()
         assert set(ours["data"]) == set(theirs) - {"pulse_id"}
         for name, group in ours["data"].items():

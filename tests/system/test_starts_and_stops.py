@@ -1,12 +1,10 @@
 """Starts and stops as several detectors send them: repeated, changed, late, in either order, and of either kind."""
 
-from pathlib import Path
-
 import pytest
 
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.beam import assert_holds
-from sf_bsread_writer.testing.chain import Feed, Writer, report_in, writer_of
+from sf_bsread_writer.testing.chain import Feed, Writer, report_in
 from sf_bsread_writer.testing.programs import PROMPTLY_S
 
 pytestmark = pytest.mark.system
@@ -118,26 +116,24 @@ def test_a_start_behind_its_stop_in_time_writes_nothing_and_says_so(feed: Feed, 
     assert (report.outcome, report.rows, report.reason) == ("incomplete", 0, "no pulse arrived")
 
 
-def test_a_writer_that_was_given_files_stays_and_writes_one_after_the_other(feed: Feed, tmp_path: Path) -> None:
-    parameters = {f"general/{name}": f"the {name}" for name in ("created", "user", "process", "instrument")}
-    with writer_of(feed.buffer.address, tmp_path / "unused.h5") as writer:
-        reports = {}
-        for name in ("one.h5", "two.h5", "one.h5"):
-            feed.send(5)
-            assert writer.status == "waiting"
-            writer.request("POST", "/parameters", parameters)
-            writer.put("/start_now", {"output_file": str(tmp_path / name)})
-            assert writer.status == "writing"
-            sent = feed.send(20)
-            writer.put("/stop_now", {"output_file": str(tmp_path / name)})
-            feed.send(5)
-            writer.wait_until_waiting()
-            assert_holds(tmp_path / name, sent)
-            reports[sent[0]] = writer.get("/report")
-        assert [report["outcome"] for report in reports.values()] == ["complete"] * 3
-        assert [report["first_pulse_id"] for report in reports.values()] == list(reports)
-        assert writer.get("/stop") == {"state": "ok", "status": "waiting"}
-        assert writer.program.wait_for_exit(timeout_s=PROMPTLY_S) == 0
+def test_a_writer_that_was_given_files_stays_and_writes_one_after_the_other(feed: Feed, writer: Writer) -> None:
+    folder = writer.path.parent
+    reports = {}
+    for name in ("one.h5", "two.h5", "one.h5"):
+        feed.send(5)
+        assert writer.status == "waiting"
+        writer.put("/start_now", {"output_file": str(folder / name)})
+        assert writer.status == "writing"
+        sent = feed.send(20)
+        writer.put("/stop_now", {"output_file": str(folder / name)})
+        feed.send(5)
+        writer.wait_until_waiting()
+        assert_holds(folder / name, sent)
+        reports[sent[0]] = writer.get("/report")
+    assert [report["outcome"] for report in reports.values()] == ["complete"] * 3
+    assert [report["first_pulse_id"] for report in reports.values()] == list(reports)
+    assert writer.get("/stop") == {"state": "ok", "status": "waiting"}
+    assert writer.program.wait_for_exit(timeout_s=PROMPTLY_S) == 0
     # The name that was asked for twice: the later file has it.
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["one.h5", "one.h5.1", "two.h5"]
-    assert report_in(tmp_path / "one.h5").first_pulse_id == sent[0]
+    assert sorted(entry.name for entry in folder.iterdir()) == ["one.h5", "one.h5.1", "two.h5"]
+    assert report_in(folder / "one.h5").first_pulse_id == sent[0]
