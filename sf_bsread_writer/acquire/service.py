@@ -25,7 +25,7 @@ from sf_bsread_writer.acquire.requests import Asked, Edge, StartMeans, is_stop_a
 from sf_bsread_writer.acquire.running import Running
 from sf_bsread_writer.acquire.selection import Selection
 from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
-from sf_bsread_writer.errors import ExitCode, StateError
+from sf_bsread_writer.errors import ExitCode, StateError, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 
 logger = logging.getLogger(__name__)
@@ -113,15 +113,12 @@ class WriterService:
             asked = self._asked(output_file)
             stays = self._persistent or output_file is not None
             means = what_start_means(start, asked, self._machine.state, stays=stays, has_past=self._stream.has_past)
-            self._persistent = stays
-            if means is StartMeans.AGAIN:
-                self._machine.on(Event.START_AGAIN)
-            elif means is StartMeans.REPLACE:
-                await self._replace(start, output_file)
-            else:
-                if means is StartMeans.BEGIN_WHEN_CLOSED:
-                    await self._wait_until_closed()
-                await self._start(start, self._destination(output_file or self._preset_file))
+            stayed, self._persistent = self._persistent, stays
+            try:
+                await self._do_start(means, start, output_file)
+            except (UsageError, StateError):
+                self._persistent = stayed  # a request that is refused changes nothing
+                raise
 
     async def stop(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
         stop: Edge = "now" if pulse_id is None else pulse_id
@@ -216,6 +213,16 @@ class WriterService:
 
     # Starting and stopping
 
+    async def _do_start(self, means: StartMeans, start: Edge, output_file: str | None) -> None:
+        if means is StartMeans.AGAIN:
+            self._machine.on(Event.START_AGAIN)
+        elif means is StartMeans.REPLACE:
+            await self._replace(start, output_file)
+        else:
+            if means is StartMeans.BEGIN_WHEN_CLOSED:
+                await self._wait_until_closed()
+            await self._start(start, self._destination(output_file or self._preset_file))
+
     def _asked(self, output_file: str | None) -> Asked | None:
         acquisition = self._acquisition
         if acquisition is None:
@@ -298,8 +305,6 @@ class WriterService:
                         self._happened(acquisition.watch_stop())
                 case _:
                     raise AssertionError(f"{effect} does not belong to a start")
-
-    # What the stream brings
 
     # What the stream brings, and the time that passes
 

@@ -697,3 +697,16 @@ def test_pulses_lost_behind_an_open_end_are_not_called_complete(play: Play) -> N
 
     assert code is ExitCode.INCOMPLETE
     assert scene.report.reason == "5 messages were lost in the buffer"
+
+
+def test_a_start_that_is_refused_does_not_make_the_writer_stay(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        with pytest.raises(UsageError):
+            await scene.service.start(1, output_file="/elsewhere/x.h5")
+        await scene.service.start(1)
+        await scene.service.stop(2)
+        with pytest.raises(UsageError):
+            await scene.service.start(3, output_file=str(scene.path.with_name("other.h5")))
+        scene.give(1, 2)
+
+    assert play(steps)[1] is ExitCode.COMPLETE
