@@ -30,16 +30,18 @@ from sf_bsread_writer.testing.chain import Buffer, buffer_of, holdings
 _ENOUGH_ROUNDS = 1000
 """Sinks are ended, they need not end."""
 
+_LINKS = ("direct", "through the buffer", "through a proxy in C")
+
 
 def run(sheet: Sheet) -> None:
     """All of it."""
     with scratch(needs_bytes=1 << 20) as folder:
-        sink, source = compiled("sink", folder), compiled("source", folder)
+        sink, source, proxy = (compiled(name, folder) for name in ("sink", "source", "proxy"))
         if sink is None or source is None:
             sheet.note("No C compiler or no libzmq3-dev here: the C programs are left out, and the link is one of pyzmq.")
         pair = pair_of(source, sink)
-        link(sheet, pair, folder, ("300 scalars", SCALARS_300, sheet.size(10_000, 200)))
-        link(sheet, pair, folder, ("camera 1280×1024", CAMERA, sheet.size(600, 20)))
+        link(sheet, pair, proxy, folder, ("300 scalars", SCALARS_300, sheet.size(10_000, 200)))
+        link(sheet, pair, proxy, folder, ("camera 1280×1024", CAMERA, sheet.size(600, 20)))
         cost(sheet, sink)
     clients(sheet)
     replay(sheet)
@@ -62,28 +64,34 @@ def pair_of(source: Path | None, sink: Path | None) -> Pair:
     return Pair(kind="pyzmq", source=(*python, "bench.pyzmq_source"), sink=(*python, "bench.sinks", "zmq"))
 
 
-def link(sheet: Sheet, pair: Pair, folder: Path, stream: tuple[str, tuple[str, ...], int]) -> None:
-    """libzmq source → libzmq sink, and the same two with the buffer between them."""
+def link(sheet: Sheet, pair: Pair, proxy: Path | None, folder: Path, stream: tuple[str, tuple[str, ...], int]) -> None:
+    """libzmq source → libzmq sink, and the same two with the buffer, or a proxy that keeps nothing, between them."""
     what, channels, count = stream
     frames = first_frames(*channels)
     prepared = folder / "message"
     prepared.write_bytes(b"".join(struct.pack("<I", len(frame)) + frame for frame in frames))
     size = sum(map(len, frames))
     with ExitStack() as stack:
-        ports = free_port(), free_port()
+        ports = [free_port() for _ in range(3 if proxy else 2)]
         sources = [stack.enter_context(child(*pair.source, port, prepared, count)) for port in ports]
         for each in sources:
             each.answer("ready")
         addresses = [f"tcp://127.0.0.1:{port}" for port in ports]
         buffer = stack.enter_context(buffer_of(addresses[1], "-b", 10_000_000, "--memory_limit", "2G"))
         ends = [addresses[0], buffer.address]
+        pids: list[int | None] = [None, buffer.program.process.pid]
+        if proxy is not None:
+            port = free_port()
+            between = stack.enter_context(child(proxy, port, ports[2]))
+            between.answer("ready")
+            ends.append(f"tcp://127.0.0.1:{port}")
+            pids.append(between.pid)
         sinks = [stack.enter_context(child(*pair.sink, end, count, _ENOUGH_ROUNDS)) for end in ends]
         for each in sinks:
             each.answer("ready")
-        pid = buffer.program.process.pid
         cases: dict[str, Callable[[], Measured]] = {
-            "direct": lambda: _through(sources[0], sinks[0], count),
-            "through the buffer": lambda: _through(sources[1], sinks[1], count, pid),
+            case: partial(_through, source, sink, count, pid)
+            for case, source, sink, pid in zip(_LINKS, sources, sinks, pids, strict=False)
         }
         rounds = take_turns(cases, rounds=sheet.size(5, 1), warm_up=sheet.size(5 if len(frames) > 4 else 2, 1))
     rows = [
@@ -93,23 +101,23 @@ def link(sheet: Sheet, pair: Pair, folder: Path, stream: tuple[str, tuple[str, .
             figure(rounds.median(case, "messages/s") * size / 1e6),
             figure(rounds.ratio(case, "direct", "messages/s")),
             figure(rounds.median(case, "sink µs")),
-            figure(rounds.median(case, "buffer µs")) if case != "direct" else "",
+            figure(rounds.median(case, "between µs")) if case != "direct" else "",
         ]
         for case in cases
     ]
-    columns = ["", "messages/s", "MB/s", "of direct", "CPU µs/message of the sink", "of the buffer"]
+    columns = ["", "messages/s", "MB/s", "of direct", "CPU µs/message of the sink", "of what is between"]
     sheet.table(f"Link: {pair.kind} source to {pair.kind} sink, {what}", columns, rows, rounds)
     ratio = rounds.ratio("through the buffer", "direct", "messages/s")
     sheet.promise(f"relay, {what}, rate against the direct link", "≥", 0.9, ratio, "×")
 
 
-def _through(source: Child, sink: Child, count: int, buffer_pid: int | None = None) -> Measured:
-    before_s = cpu_s(buffer_pid) if buffer_pid else 0.0
+def _through(source: Child, sink: Child, count: int, pid: int | None) -> Measured:
+    before_s = cpu_s(pid) if pid else 0.0
     source.tell("go")
     wall_s, sink_cpu_s, *_ = map(float, sink.answer("round"))
     source.answer("sent")
-    used_s = cpu_s(buffer_pid) - before_s if buffer_pid else 0.0
-    return {"messages/s": (count - 1) / wall_s, "sink µs": sink_cpu_s / count * 1e6, "buffer µs": used_s / count * 1e6}
+    used_s = cpu_s(pid) - before_s if pid else 0.0
+    return {"messages/s": (count - 1) / wall_s, "sink µs": sink_cpu_s / count * 1e6, "between µs": used_s / count * 1e6}
 
 
 def cost(sheet: Sheet, sink: Path | None) -> None:
