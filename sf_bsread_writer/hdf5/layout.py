@@ -36,7 +36,8 @@ DIRECT_BYTES = 64 * 1024
 
 FILTERED_BYTES = {Compression.LZ4: 2 * 1024, Compression.BITSHUFFLE_LZ4: 64}
 """From here on a compressed value becomes a chunk as it came. That costs 10 µs and 60 bytes of index. Decompressing costs 15 µs
-for lz4, so small values can have columns; but 250 µs for bitshuffle, except below 8 numbers, which are not really compressed."""
+for lz4, so small values can have columns; but up to 250 µs for bitshuffle (see there), except below 8 numbers, which are not
+really compressed."""
 
 MAX_NAME_BYTES = 255
 """Longer channel names are cut: HDF5 takes them, but many tools that show them do not."""

@@ -11,12 +11,17 @@ Values usually reach the file as they came, because a payload is a chunk of an H
 
 import struct
 from struct import Struct
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import lz4.block
+import numpy as np
+from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.types import Compression
+
+if TYPE_CHECKING:
+    from sf_bsread_writer.message.bitshuffle import Codec
 
 MAX_HEADER_BYTES = 64 << 20
 """A decompressed data header; the largest streams (4000 channels) have 1 MB."""
@@ -68,7 +73,9 @@ def compress(compression: Compression, raw: Payload, *, item_bytes: int, big_end
         return len(raw).to_bytes(_LZ4_PREFIX_BYTES, "big" if big_endian else "little") + block
     if len(raw) == 0:
         return _BITSHUFFLE_HEADER.pack(0, 0)
-    return bytes(_bitshuffle().encode(raw, item_bytes))
+    codec = _bitshuffle()
+    chunk = np.empty(codec.bound(len(raw), item_bytes), np.uint8)
+    return chunk[: codec.encode_into(chunk, raw, item_bytes)].tobytes()
 
 
 def uncompressed_bytes(compression: Compression, payload: Payload, *, big_endian: bool = False) -> int:
@@ -142,6 +149,30 @@ def bitshuffle_chunk(payload: Payload, raw_bytes: int, item_bytes: int) -> Paylo
     return payload
 
 
+def chunk_bound(filter: Compression, raw_bytes: int, item_bytes: int) -> int:
+    """How much memory `make_chunk` needs at most for so many bytes."""
+    if filter is Compression.BITSHUFFLE_LZ4:
+        return _bitshuffle().bound(raw_bytes, item_bytes)
+    return _CHUNK_HEADER.size + raw_bytes
+
+
+def make_chunk(filter: Compression, raw: Payload, item_bytes: int, into: NDArray[np.uint8]) -> int | None:
+    """Compresses a value for the HDF5 filter that undoes ``filter``, into memory of at least the bound; the bytes taken of it.
+
+    None if that is not smaller than the value itself. Raises what the codec does. Other threads run meanwhile.
+    """
+    if filter is Compression.BITSHUFFLE_LZ4:
+        size = _bitshuffle().encode_into(into, raw, item_bytes)
+        return size if size < len(raw) else None
+    block = lz4.block.compress(raw, store_size=False)
+    size = _CHUNK_HEADER.size + len(block)
+    if size >= len(raw):
+        return None
+    _CHUNK_HEADER.pack_into(into.data, 0, len(raw), len(raw), len(block))
+    into[_CHUNK_HEADER.size : size] = np.frombuffer(block, np.uint8)
+    return size
+
+
 def _decompress(
     compression: Compression, payload: Payload, expected: int | None, *, limit: int, item_bytes: int, big_endian: bool
 ) -> bytes:
@@ -202,7 +233,7 @@ def _decompress_bitshuffle(payload: Payload, expected: int | None, limit: int, i
         start = _BITSHUFFLE_HEADER.size
         return bytes(payload[start : start + size])
     try:
-        return bytes(_bitshuffle().decode(payload, size, item_bytes))
+        return _bitshuffle().decode(payload, size, item_bytes)
     except (OSError, RuntimeError, ValueError) as error:
         raise MessageError(f"bitshuffle_lz4 payload of {len(payload)} bytes is damaged: {error}") from None
 
@@ -217,8 +248,8 @@ def _bitshuffle_sizes(payload: Payload) -> tuple[int, int]:
     return size, block_bytes
 
 
-def _bitshuffle() -> ModuleType:
+def _bitshuffle() -> "Codec":
     # Imported at first use: h5py and the filters cost 0.15 s and 20 MB, and the buffer does without them.
-    from sf_bsread_writer.message import bitshuffle  # noqa: PLC0415
+    from sf_bsread_writer.message.bitshuffle import codec  # noqa: PLC0415
 
-    return bitshuffle
+    return codec

@@ -16,11 +16,13 @@ from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.compression import (
     MAX_HEADER_BYTES,
     bitshuffle_chunk,
+    chunk_bound,
     compress,
     decompress,
     decompress_header,
     is_missing_payload,
     lz4_chunk,
+    make_chunk,
     uncompressed_bytes,
 )
 from sf_bsread_writer.message.types import Compression
@@ -296,6 +298,33 @@ def test_a_damaged_bitshuffle_payload_never_reaches_the_file(name: str) -> None:
 def test_a_payload_that_is_no_whole_number_of_items_is_no_chunk() -> None:
     with pytest.raises(MessageError, match="whole number"):
         bitshuffle_chunk(compress(BITSHUFFLE, bytes(9), item_bytes=1), 9, 2)
+
+
+# uncompressed values as compressed chunks of a file
+
+FILTERS = {LZ4: dict(hdf5plugin.LZ4()), BITSHUFFLE: dict(hdf5plugin.Bitshuffle(cname="lz4"))}
+
+
+@pytest.mark.parametrize("compression", COMPRESSED)
+@pytest.mark.parametrize("item_bytes", ITEM_BYTES)
+@pytest.mark.parametrize("shape", [(100,), (30, 41), (4099,), (128, 1280)])
+def test_a_value_becomes_a_chunk_that_hdf5_reads(
+    tmp_path: Path, compression: Compression, item_bytes: int, shape: tuple[int, ...]
+) -> None:
+    image = np.frombuffer(ramp(int(np.prod(shape)), item_bytes), f"<u{item_bytes}").reshape(shape)
+    memory = np.empty(chunk_bound(compression, image.nbytes, item_bytes), np.uint8)
+    size = make_chunk(compression, memoryview(image.tobytes()), item_bytes, memory)
+    assert size is not None
+    assert size < image.nbytes
+    got = read_chunk(tmp_path / "x.h5", memory[:size].tobytes(), shape, image.dtype, **FILTERS[compression])
+    np.testing.assert_array_equal(got, image)
+
+
+@pytest.mark.parametrize("compression", COMPRESSED)
+@pytest.mark.parametrize("items", [1, 7, 8, 1000, 20_003])
+def test_what_does_not_get_smaller_is_no_chunk(compression: Compression, items: int) -> None:
+    memory = np.empty(chunk_bound(compression, items * 2, 2), np.uint8)
+    assert make_chunk(compression, noise(items, 2), 2, memory) is None
 
 
 # the peer
