@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,7 +216,8 @@ def scratch(*, needs_bytes: int, parent: Path | None = None) -> Iterator[Path]:
 
 
 def warm_space(path: Path, size: int) -> None:
-    """Has the file system allocate and touch so much once, as the benchmarked file will."""
+    """Has the file system allocate and touch so much, as the benchmarked file will: directly before it, for virtual machines give
+    memory that is free for some seconds back to their host."""
     block = bytes(4 << 20)
     with path.open("wb") as file:
         for _ in range(0, size, len(block)):
@@ -225,13 +226,17 @@ def warm_space(path: Path, size: int) -> None:
     path.unlink()
 
 
-def acquire(stream: str, path: Path, first: int, last: int) -> dict[str, float]:
+def acquire(
+    stream: str, path: Path, first: int, last: int, *options: object, when_ready: Callable[[], None] = lambda: None
+) -> dict[str, float]:
     """One whole acquisition of pulses in the past; returns what it cost from the request to the end of the process.
 
     ``wall_s`` to the process's end, ``report_s`` by the writer's own report, ``cpu_s`` without the start of the program.
+    ``options`` are more of the writer's; ``when_ready`` is called when it waits for the request.
     """
-    with writer_of(stream, path, "--log_level", "INFO") as writer:
+    with writer_of(stream, path, "--log_level", "INFO", *options) as writer:
         pid = writer.program.process.pid
+        when_ready()
         ended_before_s, start_cpu_s = ended_children_cpu_s(), cpu_s(pid)
         began_s = time.monotonic()
         writer.put(f"/start_pulse_id/{first}")

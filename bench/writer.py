@@ -99,10 +99,9 @@ def camera(sheet: Sheet) -> None:
         places: list[Path | None] = [None, *memory_folders()]
         for place in places:
             with scratch(needs_bytes=size, parent=place) as folder:
-                warm_space(folder / "warm", size)
                 cases: dict[str, Callable[[], Measured]] = {
-                    "this writer": lambda folder=folder: _written(filled.buffer.address, folder, sent),  # type: ignore[misc]
-                    "write() loop": lambda folder=folder: _looped(folder, size),  # type: ignore[misc]
+                    "this writer": partial(_written, filled.buffer.address, folder, sent, FRAME_BYTES),
+                    "write() loop": partial(_looped, folder, size),
                 }
                 rounds = take_turns(cases, rounds=sheet.size(3, 1))
             where = "disk" if place is None else str(place)
@@ -127,10 +126,19 @@ def camera(sheet: Sheet) -> None:
     sheet.table(f"Writer: {count} frames of 1280×1024 uint16, request to end of process, fsync included", columns, rows)
 
 
-def _written(address: str, folder: Path, sent: Sent) -> Measured:
+def _written(address: str, folder: Path, sent: Sent, frame_bytes: int) -> Measured:
     """A whole acquisition, and what each frame costs beyond those of a shorter one: without beginning and end."""
-    short = acquire(address, folder / "run.h5", sent.first, sent.first + sent.count // 5 - 1)
-    one = acquire(address, folder / "run.h5", sent.first, sent.last)
+    part = Sent(sent.first, sent.first + sent.count // 5 - 1, sent.at_ns)
+    short, one = (
+        acquire(
+            address,
+            folder / "run.h5",
+            each.first,
+            each.last,
+            when_ready=partial(warm_space, folder / "warm", each.count * frame_bytes),
+        )
+        for each in (part, sent)
+    )
     further = one["rows"] - short["rows"]
     return one | {
         "GB/s": one["rows"] * FRAME_BYTES / one["wall_s"] / 1e9,
@@ -141,6 +149,7 @@ def _written(address: str, folder: Path, sent: Sent) -> Measured:
 
 
 def _looped(folder: Path, size: int) -> Measured:
+    warm_space(folder / "warm", size)
     seconds = write_loop_s(folder, size)
     return {"GB/s": size / seconds["synced_s"] / 1e9, "write only GB/s": size / seconds["write_s"] / 1e9}
 
@@ -156,7 +165,7 @@ def compressed(sheet: Sheet) -> None:
         with scratch(needs_bytes=count * FRAME_BYTES) as folder, buffered(*channels, limit="2G") as filled:
             sent = filled.send(count)
             cases: dict[str, Callable[[], Measured]] = {
-                "this writer": partial(_written, filled.buffer.address, folder, sent),
+                "this writer": partial(_written, filled.buffer.address, folder, sent, len(payload)),
                 "decompress and compress": recode,
             }
             rounds = take_turns(cases, rounds=sheet.size(3, 1))

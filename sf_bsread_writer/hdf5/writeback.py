@@ -2,7 +2,8 @@
 
 Left to itself, the system begins with that after half a minute or some gigabytes. The end of an acquisition, which is to be safe
 on disk, would have to wait for all of it: longer than people wait before they kill it. Handing it to the disk costs 0.5 ms/MB,
-as much as writing it, so the thread that writes does not do it.
+as much as writing it, so the thread that writes does not do it. Big files are sent on in pieces as they grow, so that the disk has
+something to do from the start; small ones once a second.
 """
 
 import ctypes
@@ -10,6 +11,9 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 _SYNC_FILE_RANGE_WRITE = 2
+
+PIECE_BYTES = 32 << 20
+"""So much is worth a call before the second is over."""
 
 # By way of C, since Python does not have it. Linux only; elsewhere the system is left to itself.
 _sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
@@ -24,9 +28,12 @@ class WriteBack:
         self._job: Future[None] | None = None
         self._sent = 0
 
-    def send(self, size: int) -> None:
-        """Has the file's first ``size`` bytes sent, as far as they were not yet; left out if the last time is not over."""
-        if _sync_file_range is None or size <= self._sent or (self._job is not None and not self._job.done()):
+    def send(self, size: int, *, least_bytes: int = 1) -> None:
+        """Has the file's first ``size`` bytes sent, as far as they were not yet and are ``least_bytes`` at least.
+
+        Left out if the last time is not over.
+        """
+        if _sync_file_range is None or size - self._sent < least_bytes or (self._job is not None and not self._job.done()):
             return
         self._job = self._thread.submit(self._send, self._sent, size)
         self._sent = size
