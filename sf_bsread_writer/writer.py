@@ -23,7 +23,9 @@ from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.commandline import Parser, positive_seconds, size
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
+from sf_bsread_writer.hdf5.compressing import WAITING_BYTES
 from sf_bsread_writer.hdf5.file import FileOptions
+from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.privileges import switch_user
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
@@ -58,6 +60,16 @@ class WriterConfig:
     overwrite: bool
     stall_timeout_s: float
     memory_limit_bytes: int
+    compression: Compression
+
+    @property
+    def file_options(self) -> FileOptions:
+        """Of each acquisition's file."""
+        return FileOptions(
+            overwrite=self.overwrite,
+            compression=self.compression,
+            compressing_bytes=min(WAITING_BYTES, self.memory_limit_bytes // FEWEST_SEGMENTS),
+        )
 
     @property
     def segment_bytes(self) -> int:
@@ -85,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
         "--output_root", type=Path, help="folder below which an output_file given by REST must lie; default: that of output_file"
     )
     result.add_argument("--overwrite", action="store_true", help="replace an existing file; default: move it aside to NAME.1")
+    result.add_argument(
+        "--compression",
+        default=Compression.NONE.value,
+        choices=[each.value for each in Compression],
+        help="of images and large arrays that come uncompressed; default none",
+    )
     result.add_argument(
         "--stall_timeout",
         type=positive_seconds,
@@ -121,6 +139,7 @@ def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
         overwrite=given.overwrite,
         stall_timeout_s=given.stall_timeout,
         memory_limit_bytes=given.memory_limit,
+        compression=Compression(given.compression),
     )
 
 
@@ -153,7 +172,7 @@ async def serve(config: WriterConfig) -> ExitCode:
         stream=stream,
         stream_name=str(config.stream),
         destination=destination.resolve,
-        file_options=FileOptions(overwrite=config.overwrite),
+        file_options=config.file_options,
         stall_timeout_s=config.stall_timeout_s,
     )
     server = Server(build_app(service), host=REST_HOST, port=config.rest_port)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sf_bsread_writer.errors import UsageError
+from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.writer import main, parse_config
 from sf_bsread_writer.zmtp.address import Address
 
@@ -29,6 +30,17 @@ def test_options_may_stand_before_and_behind_the_positionals() -> None:
 
     assert before == behind
     assert (before.stall_timeout_s, before.memory_limit_bytes) == (5.0, 1 << 30)
+
+
+def test_compression_takes_memory_in_proportion() -> None:
+    options = [
+        parse_config([*POSITIONALS, "--compression", "bitshuffle_lz4", "--memory_limit", limit]).file_options
+        for limit in ("1G", "32M")
+    ]
+
+    assert [each.compression for each in options] == [Compression.BITSHUFFLE_LZ4] * 2
+    assert [each.compressing_bytes for each in options] == [64 << 20, 8 << 20]
+    assert parse_config(POSITIONALS).file_options.compression is Compression.NONE
 
 
 def test_a_folder_for_rest_s_files_can_be_given() -> None:
@@ -58,6 +70,7 @@ def test_unusable_values_are_told_with_the_value(position: int, value: str, comp
         [*POSITIONALS, "--stall_timeout", "0"],
         [*POSITIONALS, "--stall_timeout", "nan"],
         [*POSITIONALS, "--memory_limit", "much"],
+        [*POSITIONALS, "--compression", "gzip"],
         [*POSITIONALS, "--unknown"],
         ["tcp://localhost:8082", "/data/run.h5", "somebody", "9555"],
     ],

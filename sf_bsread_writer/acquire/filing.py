@@ -78,7 +78,7 @@ class Filing:
             raise self.error
 
     def write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
-        """Hands over the ``rows`` (indices into the run); the segment stays pinned until they are written."""
+        """Hands over the ``rows`` (indices into the run); the segment stays pinned until they are written or compressed."""
         pulses.segment.pin()
         self._thread.submit(self._write, pulses, rows)
 
@@ -134,7 +134,7 @@ class Filing:
     def _write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
         try:
             if self._file is not None and not self.drop_queue:
-                self._guarded(self._file.write, pulses.run, rows, pulses.arrivals_ns[rows])
+                self._guarded(self._file.write, pulses.run, rows, pulses.arrivals_ns[rows], pulses.segment)
                 self.file_bytes = self._file.written_bytes
         finally:
             pulses.segment.unpin()

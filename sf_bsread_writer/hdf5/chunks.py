@@ -21,13 +21,15 @@ UNFILTERED = 1
 def chunk_of(layout: DatasetLayout, channel: Channel, payload: Payload) -> tuple[Chunk, int]:
     """The chunk of one row, and its filter mask; ``payload`` is a value that is present.
 
-    A channel may have changed its compression or byte order since its dataset was made; then its values are converted and stored
-    without the filter. A chunk that is the payload itself shares its memory. Raises `MessageError` if the payload does not fit.
+    A channel may have changed its compression or byte order since its dataset was made; then its values are converted, and not
+    put through the filter. Nor are those that came uncompressed (but see `CompressingSink`). A chunk that is the payload itself
+    shares its memory. Raises `MessageError` if the payload does not fit.
     """
-    if channel.compression is layout.filter and channel.dtype == layout.dtype:
+    mask = 0 if channel.compression is layout.filter else UNFILTERED
+    if channel.dtype == layout.dtype and channel.compression in (layout.filter, Compression.NONE):
         chunk = _as_it_came(channel, payload)
         if chunk is not None:
-            return chunk, 0
+            return chunk, mask
     return decoded(layout, channel, payload), UNFILTERED if layout.filter is not Compression.NONE else 0
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import OutputError
 from sf_bsread_writer.hdf5.channels import Channels, FileChannel
+from sf_bsread_writer.hdf5.compressing import WAITING_BYTES, CompressingSink
 from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
 from sf_bsread_writer.hdf5.partial import Partial
@@ -26,6 +27,8 @@ from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
 from sf_bsread_writer.hdf5.writeback import WriteBack
 from sf_bsread_writer.message.layout import Run
+from sf_bsread_writer.message.types import Compression
+from sf_bsread_writer.ring.segment import Segment
 
 INDEX_BLOCK_BYTES = 1 << 20
 """HDF5 takes room for its index in blocks of this size. With its own 2 KiB, creating a dataset costs 270 µs instead of 15."""
@@ -39,9 +42,15 @@ CLOSING_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOptions:
-    """``overwrite``: a file that has the final name already is replaced; else it is moved aside."""
+    """What a user may want of a file.
+
+    ``overwrite``: a file that has the final name already is replaced; else it is moved aside. ``compression`` is that of images
+    and large arrays that come uncompressed; ``compressing_bytes`` the memory for it, see `CompressingSink`.
+    """
 
     overwrite: bool = False
+    compression: Compression = Compression.NONE
+    compressing_bytes: int = WAITING_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +87,7 @@ class _Output:
     partial: Partial
     file: h5py.File
     datasets: Datasets
+    sink: CompressingSink
     room: Room
     writeback: WriteBack
 
@@ -89,6 +99,7 @@ class _Output:
 
     def close(self) -> None:
         """May be called again, whatever happened the first time."""
+        self.sink.close()
         self.writeback.close()
         self.file.close()
 
@@ -103,8 +114,9 @@ class PulseFile:
     def __init__(self, path: Path | None, *, options: FileOptions | None = None) -> None:
         channels, presence = Channels(), Presence()
         self._options = options or FileOptions()
-        self._output = None if path is None else _open(path, channels, presence)
-        self._table = Table(None if self._output is None else self._output.datasets, channels, presence)
+        self._output = None if path is None else _open(path, channels, presence, self._options)
+        sink = None if self._output is None else self._output.sink
+        self._table = Table(sink, channels, presence, self._options.compression)
         self._failure: OutputError | None = None
         self._aside: Path | None = None
 
@@ -123,23 +135,33 @@ class PulseFile:
         """Whether somebody has taken the file's name away while it is written; `seal` gives it one again."""
         return self._output is not None and not self._output.partial.has_name
 
-    def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64]) -> None:
+    def write(self, run: Run, rows: NDArray[np.intp], arrivals_ns: NDArray[np.int64], memory: Segment | None = None) -> None:
         """Writes these messages of the run (ascending indices), which need no longer be kept then, as the next rows.
 
-        ``arrivals_ns`` has shape (rows,). Raises `MessageError`, and writes nothing, if one cannot be assigned to channels.
+        ``arrivals_ns`` has shape (rows,). ``memory`` is where the run lies, and is pinned for values that are not compressed yet
+        then; without it they are waited for. Raises `MessageError`, and writes nothing, if one cannot be assigned to channels.
         """
         if self._failure is not None:
             raise self._failure
         with self._errors("write"):
-            if self._output is not None:
-                self._make_room(self._output, self._table.needed_bytes(run, rows))
-            self._table.add(run, rows, arrivals_ns)
+            if self._output is None:
+                self._table.add(run, rows, arrivals_ns)
+                return
+            sink = self._output.sink
+            self._make_room(self._output, self._table.needed_bytes(run, rows) + sink.waiting_bytes)
+            sink.memory = memory
+            try:
+                self._table.add(run, rows, arrivals_ns)
+            finally:
+                if memory is None:
+                    sink.settle()
 
     def flush(self) -> None:
         """Brings everything written so far into the file, readable for others. To be called at least once a second."""
         with self._errors("write"):
             self._table.drain()
             if self._output is not None:
+                self._output.sink.finish()
                 self._output.datasets.complete()
                 h5f.flush(self._output.file.id)
                 self._output.room.recheck()
@@ -153,6 +175,8 @@ class PulseFile:
         table, output = self._table, self._output
         with self._errors("finish", close=True):
             table.drain()
+            if output is not None:
+                output.sink.finish()
             trimmed = self._trimmed(rows)
             table.trim(rows)
             if output is not None:
@@ -255,7 +279,7 @@ class PulseFile:
             raise self._failure from error
 
 
-def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
+def _open(path: Path, channels: Channels, presence: Presence, options: FileOptions) -> _Output:
     name = make_way(path)
     try_room(name, INDEX_BLOCK_BYTES + CLOSING_BYTES)
     try:
@@ -274,6 +298,7 @@ def _open(path: Path, channels: Channels, presence: Presence) -> _Output:
         partial=partial,
         file=file,
         datasets=datasets,
+        sink=CompressingSink(datasets, options.compression, memory_bytes=options.compressing_bytes),
         room=Room(path, file.id.get_vfd_handle()),
         writeback=WriteBack(file.id.get_vfd_handle()),
     )

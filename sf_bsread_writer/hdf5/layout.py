@@ -8,6 +8,7 @@ values                                stored as
 single numbers                        `Keeping.CELLS`: gathered for all channels at once; chunks of `CHUNK_ROWS` rows
 arrays, below `DIRECT_BYTES`          `Keeping.ROWS`: copied row by row; chunks of about `WIDE_CHUNK_BYTES`
 from `DIRECT_BYTES` on                `Keeping.CHUNKS`: one chunk per row, from the received bytes straight into the file
+                                      or compressed on the way, if the user wants that
 compressed, from `FILTERED_BYTES` on  `Keeping.CHUNKS`, as they came, with the HDF5 filter that undoes the compression
 strings                               `Keeping.TEXTS`: variable length, written by HDF5 itself
 ====================================  ==========================================================================
@@ -82,9 +83,10 @@ def spec_of(channel: Channel) -> Spec:
     return channel.type, channel.shape
 
 
-def dataset_layout(channel: Channel) -> DatasetLayout:
+def dataset_layout(channel: Channel, compression: Compression = Compression.NONE) -> DatasetLayout:
     """The dataset for a channel's values, made when the first of them arrives.
 
+    ``compression`` is what those are compressed with that come uncompressed, and have a chunk for each row.
     Values are stored little-endian. Only chunks that are written as they came, compressed, keep the channel's byte order.
     """
     if channel.is_string:
@@ -97,7 +99,7 @@ def dataset_layout(channel: Channel) -> DatasetLayout:
         )
     dtype = channel.type.numpy
     if row_bytes >= DIRECT_BYTES:
-        return DatasetLayout(keeping=Keeping.CHUNKS, dtype=dtype, row_shape=row_shape, chunk_rows=1)
+        return DatasetLayout(keeping=Keeping.CHUNKS, dtype=dtype, row_shape=row_shape, chunk_rows=1, filter=compression)
     if prod(row_shape) == 1:
         return DatasetLayout(keeping=Keeping.CELLS, dtype=dtype, row_shape=row_shape, chunk_rows=CHUNK_ROWS)
     rows = 1 << ((WIDE_CHUNK_BYTES // row_bytes).bit_length() - 1)

@@ -13,13 +13,15 @@ from sf_bsread_writer.hdf5.columns import Block, Index, RowBuffer, TextBuffer, c
 from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, DatasetLayout, Keeping, dataset_layout, spec_of, value_dataset
 from sf_bsread_writer.hdf5.presence import Presence, Split
 from sf_bsread_writer.message.headers import Channel
+from sf_bsread_writer.message.types import Compression
 
 MAX_WAITING_CHARACTERS = 1 << 20
 """What the strings of one channel may wait for."""
 
 
 class Sink(Protocol):
-    """Where chunks go. When a method returns it has done its work: the memory it was given is used again.
+    """Where chunks go. When a method returns it has done its work: the memory it was given is used again, unless the sink has
+    been told otherwise (see `CompressingSink`).
 
     ``rows`` is set to the number of rows of the file, those being taken included, before anything of them is handed over.
     """
@@ -53,16 +55,17 @@ class Store:
 
     ``version`` changes whenever a slot of a block changes hands, so that what was derived from slots can be kept until then.
     ``chunk_start`` is the first row of the present chunk of scalars. ``columns`` counts those made so far, ``waiting_bytes`` is
-    the most that draining adds to the file.
+    the most that draining adds to the file. ``compression`` as in `dataset_layout`.
     """
 
-    def __init__(self, sink: Sink, presence: Presence) -> None:
+    def __init__(self, sink: Sink, presence: Presence, compression: Compression = Compression.NONE) -> None:
         self.version = 0
         self.chunk_start = 0
         self.columns = 0
         self.waiting_bytes = 0
         self._sink = sink
         self._presence = presence
+        self._compression = compression
         self._blocks = {size: Block[Column](f"<u{size}") for size in (1, 2, 4, 8)}
         self._times = Block[Column]("<i8")
         self._buffered: list[Column] = []
@@ -89,7 +92,7 @@ class Store:
             column.last_row = self._presence.last_row_of(owner.number)
             self._end(column)
             self._sink.retire(column, value_dataset(len(owner.values)))
-        column = Column(group=owner.group, name=value_dataset(0), layout=dataset_layout(channel), spec=spec, first_row=row)
+        column = Column(group=owner.group, name=value_dataset(0), layout=self._new_layout(channel), spec=spec, first_row=row)
         owner.values.append(column)
         self._begin(column)
         return column
@@ -98,7 +101,10 @@ class Store:
         """The layout of the column that `values` would give, without making one."""
         if owner.values and owner.values[-1].spec == spec_of(channel):
             return owner.values[-1].layout
-        return dataset_layout(channel)
+        return self._new_layout(channel)
+
+    def _new_layout(self, channel: Channel) -> DatasetLayout:
+        return dataset_layout(channel, self._compression)
 
     def drain(self) -> None:
         """Hands everything to the sink that it does not have yet."""

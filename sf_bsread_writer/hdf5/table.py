@@ -22,6 +22,7 @@ from sf_bsread_writer.hdf5.singles import Values, absent, put_values
 from sf_bsread_writer.hdf5.store import Sink, Store
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import HeaderFrame, Layout, Run
+from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.message.walk import MAX_LAYOUTS
 
 INDEX_BYTES = 6 * 1024
@@ -56,16 +57,18 @@ class Table:
     """Takes messages as rows; knows the channels, columns and presence of one file.
 
     ``rows`` are complete; ``begun`` is more while messages are being taken, and stays so if the sink raises.
-    Without a sink (a dry run) values are not looked at, but presence is accounted for.
+    Without a sink (a dry run) values are not looked at, but presence is accounted for. ``compression`` as in `dataset_layout`.
     """
 
-    def __init__(self, sink: Sink | None, channels: Channels, presence: Presence) -> None:
+    def __init__(
+        self, sink: Sink | None, channels: Channels, presence: Presence, compression: Compression = Compression.NONE
+    ) -> None:
         self.rows = 0
         self.begun = 0
         self.channels = channels
         self.presence = presence
         self._sink = sink
-        self._store = None if sink is None else Store(sink, presence)
+        self._store = None if sink is None else Store(sink, presence, compression)
         self._stream = [] if self._store is None else [self._store.stream_column(name) for name in STREAM_COLUMNS]
         self._chunk_start = 0
         self._bindings: dict[HeaderFrame, Binding] = {}

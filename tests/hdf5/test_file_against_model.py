@@ -11,12 +11,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sf_bsread_writer.hdf5.file import PulseFile
+from sf_bsread_writer.hdf5.file import FileOptions, PulseFile
 from sf_bsread_writer.message.compression import compress
 from sf_bsread_writer.message.encode import encode_message
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.message.types import Compression, ValueType
+from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.testing.file_model import FileModel, file_content
 from sf_bsread_writer.testing.messages import run_of, time_of
 
@@ -57,6 +58,7 @@ class Stream:
     batches: tuple[int, ...]
     flushes: tuple[bool, ...]
     left_out: int
+    compression: Compression
 
 
 @st.composite
@@ -97,6 +99,7 @@ def streams(draw: st.DrawFn) -> Stream:
         batches=tuple(draw(st.lists(st.integers(1, 20), min_size=1, max_size=6))),
         flushes=tuple(draw(st.lists(st.booleans(), min_size=1, max_size=5))),
         left_out=draw(st.sampled_from((0, 0, draw(st.integers(0, 60))))),
+        compression=draw(st.sampled_from(Compression)),
     )
 
 
@@ -162,10 +165,11 @@ def test_file_holds_what_the_rules_ask_for(stream: Stream) -> None:
     messages = _messages(stream)
     model, run, rows = FileModel(), run_of(messages), max(0, len(messages) - stream.left_out)
     folder = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+    memory = SegmentPool(1, 1).take()
     try:
-        file = PulseFile(folder / "run.h5")
+        file = PulseFile(folder / "run.h5", options=FileOptions(compression=stream.compression))
         for turn, batch in enumerate(_batches(run, stream.batches)):
-            file.write(run, batch, batch.astype(np.int64) * 7)
+            file.write(run, batch, batch.astype(np.int64) * 7, memory)
             for index in batch.tolist():
                 model.add(messages[index], index * 7)
             if stream.flushes[turn % len(stream.flushes)]:
@@ -182,3 +186,5 @@ def test_file_holds_what_the_rules_ask_for(stream: Stream) -> None:
     channels = [channel for channel in model.channels.values() if channel.first_row < rows]
     assert [sum(row < rows for row in each.pulse_ids) for each in channels] == [each.rows_present for each in summary.channels]
     assert [each.damaged for each in channels] == [each.damaged for each in summary.channels]
+    assert memory is not None
+    assert memory.pins == 1
