@@ -10,10 +10,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import h5py
+import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,12 +28,19 @@ from sf_bsread_writer.message.types import Compression
 _ALONE_MESSAGES = (10, 110)
 """bs h5 is timed twice; the difference leaves out its start."""
 
+_FILTERS: Mapping[Compression, Mapping[str, object]] = {
+    Compression.NONE: {},
+    Compression.LZ4: hdf5plugin.LZ4(),
+    Compression.BITSHUFFLE_LZ4: hdf5plugin.Bitshuffle(cname="lz4"),
+}
+
 
 def run(sheet: Sheet) -> None:
     """All of it."""
     scalars(sheet)
     camera(sheet)
     compressed(sheet)
+    compression(sheet)
     sizes(sheet)
     layouts(sheet)
 
@@ -217,6 +226,59 @@ def _recoder(compression: Compression, payload: bytes) -> Callable[[], Measured]
         return {"CPU µs/frame": (time.process_time() - began_s) / 20 * 1e6}
 
     return measured
+
+
+def compression(sheet: Sheet) -> None:
+    """Frames that come uncompressed, compressed on their way into a file on the disk, beside not compressing them."""
+    count = sheet.size(300, 20)
+    frame = np.frombuffer(first_frames(*CAMERA)[2], np.uint16).reshape(1024, 1280)
+    with buffered(*CAMERA, limit="2G") as filled, scratch(needs_bytes=count * FRAME_BYTES) as folder:
+        sent = filled.send(count)
+        cases: dict[str, Callable[[], Measured]] = {
+            each.value: partial(_compressing, filled.buffer.address, folder, sent, each, frame) for each in Compression
+        }
+        rounds = take_turns(cases, rounds=sheet.size(3, 1), warm_up=sheet.size(1, 0))
+    columns = ["frames/s", "CPU µs/frame", "MB/frame in the file", "µs/frame to read"]
+    rows = [[case, *(figure(rounds.median(case, column)) for column in columns)] for case in cases]
+    title = f"Writer: {count} uncompressed camera frames with --compression, {len(os.sched_getaffinity(0))} cores, disk"
+    sheet.table(title, ["", *columns], rows, rounds)
+
+
+def _compressing(address: str, folder: Path, sent: Sent, compression: Compression, frame: NDArray[np.uint16]) -> Measured:
+    one = acquire(
+        address,
+        folder / "run.h5",
+        sent.first,
+        sent.last,
+        "--compression",
+        compression.value,
+        when_ready=partial(warm_space, folder / "warm", sent.count * FRAME_BYTES),
+    )
+    return one | {
+        "frames/s": one["rows"] / one["wall_s"],
+        "CPU µs/frame": one["cpu_s"] / one["rows"] * 1e6,
+        "MB/frame in the file": one["file_bytes"] / one["rows"] / 1e6,
+        "µs/frame to read": _read_back_s(folder / "read.h5", compression, frame) * 1e6,
+    }
+
+
+def _read_back_s(path: Path, compression: Compression, frame: NDArray[np.uint16]) -> float:
+    """Seconds in which HDF5 reads one such frame from the page cache, the filter included."""
+    count = 20
+    with h5py.File(path, "w") as file:
+        dataset = file.create_dataset(
+            "frames", (count, *frame.shape), frame.dtype, chunks=(1, *frame.shape), **_FILTERS[compression]
+        )
+        for row in range(count):
+            dataset[row] = frame
+    into = np.empty_like(frame)
+    with h5py.File(path) as file:
+        began_s = time.monotonic()
+        for row in range(count):
+            file["frames"].read_direct(into, np.s_[row])
+        wall_s = time.monotonic() - began_s
+    path.unlink()
+    return wall_s / count
 
 
 def sizes(sheet: Sheet) -> None:
