@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.columns import Block, RowBuffer, TextBuffer
 from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, DatasetLayout, Keeping, Spec, group_name
+from sf_bsread_writer.hdf5.traits import Traits
 from sf_bsread_writer.message.headers import Channel, DataHeader
 
 TIMES = DatasetLayout(keeping=Keeping.CELLS, dtype=np.dtype("<i8"), row_shape=(), chunk_rows=CHUNK_ROWS)
@@ -19,6 +20,8 @@ TIMES = DatasetLayout(keeping=Keeping.CELLS, dtype=np.dtype("<i8"), row_shape=()
 
 FLAGS = DatasetLayout(keeping=Keeping.CELLS, dtype=np.dtype("u1"), row_shape=(), chunk_rows=CHUNK_ROWS)
 """A column of zeros and ones."""
+
+UNKNOWN_SLOT = -1
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -64,6 +67,22 @@ class FileChannel:
         return self.described.name
 
 
+@dataclass(slots=True, eq=False)
+class Slots:
+    """Where the single numbers and the timestamps of a header's channels wait in the blocks of a store, `UNKNOWN_SLOT` if not
+    asked for yet; shape (channels,). Right as long as ``version`` is that of the store.
+    """
+
+    values: NDArray[np.intp]
+    times: NDArray[np.intp]
+    version: int = 0
+
+    @classmethod
+    def unknown(cls, count: int) -> "Slots":
+        """Of so many channels."""
+        return cls(np.full(count, UNKNOWN_SLOT, np.intp), np.full(count, UNKNOWN_SLOT, np.intp))
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Binding:
     """The channels of a data header, and those of the file that they are; ``numbers`` has shape (channels,)."""
@@ -71,6 +90,8 @@ class Binding:
     header: DataHeader
     channels: Sequence[FileChannel]
     numbers: NDArray[np.intp]
+    traits: Traits
+    slots: Slots
 
 
 class Channels:
@@ -88,7 +109,13 @@ class Channels:
         for channel in header.channels:
             seen[channel.name] += 1
             found.append(self._find(channel, seen[channel.name], row))
-        return Binding(header=header, channels=found, numbers=np.array([channel.number for channel in found], np.intp))
+        return Binding(
+            header=header,
+            channels=found,
+            numbers=np.array([channel.number for channel in found], np.intp),
+            traits=Traits.of(header.channels),
+            slots=Slots.unknown(len(found)),
+        )
 
     def _find(self, channel: Channel, occurrence: int, row: int) -> FileChannel:
         key = channel.name, occurrence

@@ -130,6 +130,11 @@ class Block(Generic[Owner]):
         self.cells[rectangle(slots, lines)] = items
         self._dirty[slots] = True
 
+    def scatter(self, slots: NDArray[np.intp], lines: NDArray[np.intp], items: NDArray[np.generic]) -> None:
+        """Sets single items, each in the slot and line at its index; all of shape (items,)."""
+        self.cells[slots, lines] = items
+        self._dirty[slots] = True
+
     def take_dirty(self) -> Iterator[tuple[Owner, NDArray[np.generic]]]:
         """Owners and whole chunks of all slots that something was put in since they were last taken."""
         dirty = np.flatnonzero(self._dirty).tolist()

@@ -1,21 +1,17 @@
 """Where the values of a layout's messages go: worked out once for a layout, then used for every message of it. Pure."""
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from math import prod
-from typing import cast
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.channels import Binding, Column, FileChannel
 from sf_bsread_writer.hdf5.columns import Block, Index, Places, gather, gather_times, index_of
+from sf_bsread_writer.hdf5.contents import Contents
 from sf_bsread_writer.hdf5.store import Store
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import Layout
-from sf_bsread_writer.message.types import Compression, ValueType
-
-TIMESTAMP_BYTES = 16
+from sf_bsread_writer.message.types import Compression
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -89,83 +85,66 @@ class Plan:
     classes: Index | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Contents:
-    """What a layout holds, sorted by what has to be done with it; numbers are places relative to the body."""
-
-    present: NDArray[np.bool_]
-    scalars: defaultdict[tuple[str, bool], list[tuple[FileChannel, Channel, int]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-    times: defaultdict[bool | None, list[tuple[FileChannel, int]]] = field(default_factory=lambda: defaultdict(list))
-    singles: list[Single] = field(default_factory=list)
-    damaged: list[FileChannel] = field(default_factory=list)
-
-
 def make_plan(layout: Layout, binding: Binding, store: Store | None, *, row: int) -> Plan:
     """The plan for a layout, the first message of which is to be ``row``; columns are made where there are none.
 
     Without a store (a dry run) the plan only says who is present.
     """
-    contents = _sort(layout, binding)
-    scalars: list[Scalars] = []
-    times: list[Times] = []
-    global_times = None
-    if store is not None:
-        for (dtype, is_truth), numbers in contents.scalars.items():
-            columns = [store.values(owner, channel, row) for owner, channel, _ in numbers]
-            block, slots, order = _slots_of(columns)
-            places = Places.of(np.array([start for _, _, start in numbers], np.int64)[order])
-            scalars.append(Scalars(block=block, slots=slots, places=places, dtype=np.dtype(dtype), is_truth=is_truth))
-        for big_endian, stamps in contents.times.items():
-            block, slots, order = _slots_of([store.times(owner, row) for owner, _ in stamps])
-            if big_endian is None:
-                global_times = block, slots
-                continue
-            places = Places.of(np.array([start for _, start in stamps], np.int64)[order])
-            times.append(Times(block=block, slots=slots, places=places, big_endian=big_endian))
+    traits, contents = binding.traits, Contents.of([layout], binding.header, binding.traits)
+    present = contents.present[0]
     return Plan(
         binding=binding,
-        present=contents.present,
-        scalars=scalars,
-        singles=contents.singles,
-        times=times,
-        global_times=global_times,
-        damaged=contents.damaged,
+        present=present,
+        scalars=[] if store is None else _scalars(contents, binding, store, row),
+        singles=[single_of(contents, 0, member, binding) for member in np.flatnonzero(present & traits.is_single).tolist()],
+        times=[] if store is None else _times(contents, binding, store, row),
+        global_times=None if store is None else _global_times(contents, binding, store, row),
+        damaged=[binding.channels[member] for member in np.flatnonzero(contents.is_damaged[0]).tolist()],
         slots_version=0 if store is None else store.version,
     )
 
 
-def _sort(layout: Layout, binding: Binding) -> _Contents:
-    contents = _Contents(layout.present.copy())
-    starts, lengths = layout.value_starts.tolist(), layout.value_lengths.tolist()
-    time_starts, time_lengths = layout.timestamp_starts.tolist(), layout.timestamp_lengths.tolist()
-    for member in np.flatnonzero(contents.present).tolist():
-        channel, owner = binding.header.channels[member], binding.channels[member]
-        is_packed = channel.compression is not Compression.NONE
-        if not is_packed and channel.value_bytes not in (None, lengths[member]):
-            contents.present[member] = False
-            contents.damaged.append(owner)
-            continue
-        has_time = time_lengths[member] == TIMESTAMP_BYTES
-        if not has_time and time_lengths[member]:
-            contents.damaged.append(owner)
-        if not is_packed:
-            contents.times[channel.big_endian if has_time else None].append((owner, time_starts[member]))
-        if is_packed or channel.is_string or prod(channel.shape) > 1:
-            time_start = time_starts[member] if is_packed and has_time else None
-            single = Single(
-                member=member, owner=owner, channel=channel, start=starts[member], length=lengths[member], time_start=time_start
-            )
-            contents.singles.append(single)
-        else:
-            dtype = f"{'>' if channel.big_endian else '<'}u{channel.item_bytes}"
-            contents.scalars[dtype, channel.type is ValueType.BOOL].append((owner, channel, starts[member]))
-    return contents
+def single_of(contents: Contents, layout: int, member: int, binding: Binding) -> Single:
+    """One of the channels that need a look of their own, as it stands in one of the layouts."""
+    is_packed, has_time = binding.traits.is_packed[member], contents.has_time[layout, member]
+    return Single(
+        member=member,
+        owner=binding.channels[member],
+        channel=binding.header.channels[member],
+        start=int(contents.starts[layout, member]),
+        length=int(contents.lengths[layout, member]),
+        time_start=int(contents.time_starts[layout, member]) if is_packed and has_time else None,
+    )
 
 
-def _slots_of(columns: list[Column]) -> tuple[Block[Column], Index, NDArray[np.intp]]:
-    """Block and ascending slots of columns that share a block, and the order that makes them ascend."""
-    slots = np.array([column.slot for column in columns], np.intp)
-    order = np.argsort(slots, kind="stable")
-    return cast(Block[Column], columns[0].block), index_of(slots[order]), order
+def _scalars(contents: Contents, binding: Binding, store: Store, row: int) -> list[Scalars]:
+    scalars = []
+    for numbers in binding.traits.numbers:
+        members = numbers.members[contents.present[0, numbers.members]]
+        if len(members):
+            block, slots = store.value_slots(binding, members, np.full(len(members), row))
+            order = np.argsort(slots, kind="stable")
+            places, index = Places.of(contents.starts[0, members[order]]), index_of(slots[order])
+            scalars.append(Scalars(block=block, slots=index, places=places, dtype=numbers.dtype, is_truth=numbers.is_truth))
+    return scalars
+
+
+def _times(contents: Contents, binding: Binding, store: Store, row: int) -> list[Times]:
+    times = []
+    for big_endian in (False, True):
+        of_order = binding.traits.is_big_endian == big_endian
+        members = np.flatnonzero(contents.present[0] & contents.has_time[0] & of_order & ~binding.traits.is_packed)
+        if len(members):
+            block, slots = store.time_slots(binding, members, np.full(len(members), row))
+            order = np.argsort(slots, kind="stable")
+            places = Places.of(contents.time_starts[0, members[order]])
+            times.append(Times(block=block, slots=index_of(slots[order]), places=places, big_endian=big_endian))
+    return times
+
+
+def _global_times(contents: Contents, binding: Binding, store: Store, row: int) -> tuple[Block[Column], Index] | None:
+    members = np.flatnonzero(contents.present[0] & ~contents.has_time[0] & ~binding.traits.is_packed)
+    if not len(members):
+        return None
+    block, slots = store.time_slots(binding, members, np.full(len(members), row))
+    return block, index_of(np.sort(slots))

@@ -90,6 +90,25 @@ class Presence:
         self.last_row[classes] = np.maximum(self.last_row[classes], last_row)
         self.dirty[classes] = True
 
+    def put_each(
+        self, channels: NDArray[np.intp], there: NDArray[np.bool_], pulse_ids: NDArray[np.int64], *, first_row: int
+    ) -> None:
+        """Notes a value for each of these channels where it is ``there``, in the rows from ``first_row`` on, all of one chunk.
+
+        ``there`` has shape (rows, channels). Channels of one class must be there in the same rows: see `patterns` and `part`.
+        """
+        classes, examples = np.unique(self.class_of[channels], return_index=True)
+        rows_there = there.T[examples]
+        some = rows_there.any(axis=1)
+        classes, rows_there = classes[some], rows_there[some]
+        line = first_row % CHUNK_ROWS
+        where = classes, slice(line, line + len(there))
+        self.pulse_ids[where] = np.where(rows_there, pulse_ids, 0)
+        self.flags[where] = rows_there
+        self.rows_present[classes] += np.count_nonzero(rows_there, axis=1)
+        self.last_row[classes] = first_row + len(there) - 1 - rows_there[:, ::-1].argmax(axis=1)
+        self.dirty[classes] = True
+
     def last_row_of(self, channel: int) -> int:
         """The last row in which a channel had a value, -1 if there is none."""
         return int(self.last_row[self.class_of[channel]])
@@ -112,3 +131,12 @@ class Presence:
         """Zero again, for the rows that follow. Everything dirty must have been written."""
         self.pulse_ids[: self.count] = 0
         self.flags[: self.count] = 0
+
+
+def patterns(there: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """A label for each column of ``there``, shape (rows, channels): equal for equal ones, 0 where there is nothing."""
+    packed = np.packbits(there, axis=0).T
+    width = packed.shape[1]
+    raw = packed.tobytes()
+    labels = {bytes(width): 0}
+    return np.array([labels.setdefault(raw[at : at + width], len(labels)) for at in range(0, len(raw), width)], np.intp)

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.hdf5.channels import TIMES, Column, FileChannel
+from sf_bsread_writer.hdf5.channels import TIMES, UNKNOWN_SLOT, Binding, Column, FileChannel, Slots
 from sf_bsread_writer.hdf5.chunks import Chunk
 from sf_bsread_writer.hdf5.columns import Block, Index, RowBuffer, TextBuffer, chunks_of, index_of
 from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, DatasetLayout, Keeping, dataset_layout, spec_of, value_dataset
@@ -105,6 +105,38 @@ class Store:
 
     def _new_layout(self, channel: Channel) -> DatasetLayout:
         return dataset_layout(channel, self._compression)
+
+    def value_slots(
+        self, binding: Binding, members: NDArray[np.intp], rows: NDArray[np.intp]
+    ) -> tuple[Block[Column], NDArray[np.intp]]:
+        """Block and slots of some channels' single numbers of one size, columns made where there are none.
+
+        ``rows`` are the first ones with a value; both shape (members,).
+        """
+        slots = self._known_slots(binding).values
+        for place in np.flatnonzero(slots[members] == UNKNOWN_SLOT).tolist():
+            member = int(members[place])
+            column = self.values(binding.channels[member], binding.header.channels[member], int(rows[place]))
+            slots[member] = column.slot
+        # A column made now may have ended an earlier one, but of the same channel: all other slots are still theirs.
+        binding.slots.version = self.version
+        return self._blocks[binding.header.channels[members[0]].item_bytes], slots[members]
+
+    def time_slots(
+        self, binding: Binding, members: NDArray[np.intp], rows: NDArray[np.intp]
+    ) -> tuple[Block[Column], NDArray[np.intp]]:
+        """The same for their own timestamps."""
+        slots = self._known_slots(binding).times
+        for place in np.flatnonzero(slots[members] == UNKNOWN_SLOT).tolist():
+            slots[members[place]] = self.times(binding.channels[members[place]], int(rows[place])).slot
+        return self._times, slots[members]
+
+    def _known_slots(self, binding: Binding) -> Slots:
+        slots = binding.slots
+        if slots.version != self.version:
+            slots.values[:] = UNKNOWN_SLOT
+            slots.version = self.version
+        return slots
 
     def drain(self) -> None:
         """Hands everything to the sink that it does not have yet."""

@@ -6,7 +6,7 @@ other value by itself.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.channels import FLAGS, TIMES, Binding, Channels, Column
 from sf_bsread_writer.hdf5.columns import Index, index_of
+from sf_bsread_writer.hdf5.contents import Contents
 from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, Keeping, dataset_layout, value_dataset
 from sf_bsread_writer.hdf5.plan import Plan, Single, make_plan
-from sf_bsread_writer.hdf5.presence import Presence
+from sf_bsread_writer.hdf5.presence import Presence, patterns
+from sf_bsread_writer.hdf5.scatter import MESSAGES_PER_PLAN, Scatter
 from sf_bsread_writer.hdf5.singles import Values, absent, put_values
 from sf_bsread_writer.hdf5.store import Sink, Store
 from sf_bsread_writer.message.headers import Channel
@@ -164,14 +166,16 @@ class Table:
         self.begun = self.rows + len(messages)
         if self._sink is not None:
             self._sink.rows = self.begun
-        groups = self._groups(piece, run.layout_index[messages])
         if self._store is not None:
             lines = slice(self.rows - self._chunk_start, self.begun - self._chunk_start)
             for column, numbers in zip(self._stream, (piece.pulse_ids, piece.times_ns, arrivals_ns), strict=True):
                 self._store.put_numbers(column, lines, numbers)
-            for group in groups:
-                self._put_group(group, piece)
-        self._note_presence(groups, piece, self._put_singles(groups, piece))
+        layout_index = run.layout_index[messages]
+        used = [0] if len(run.layouts) == 1 else list(dict.fromkeys(layout_index.tolist()))
+        if len(used) > 1 and len(messages) < MESSAGES_PER_PLAN * len(used):
+            self._put_scattered(piece, layout_index)
+        else:
+            self._put_groups(self._groups(piece, layout_index, used), piece)
         if self.begun - self._chunk_start == CHUNK_ROWS:
             self._next_chunk()
         self.rows = self.begun
@@ -183,14 +187,12 @@ class Table:
             self._store.next_chunk()
         self._chunk_start += CHUNK_ROWS
 
-    def _groups(self, piece: _Piece, layout_index: NDArray[np.intp]) -> list[_Group]:
+    def _groups(self, piece: _Piece, layout_index: NDArray[np.intp], used: Sequence[int]) -> list[_Group]:
         """In order of their first messages, so that a column that is made for a group starts at the right row."""
-        first = int(layout_index[0])
-        same = layout_index == first
-        if same.all():
-            return [_Group(self._plan(piece.run.layouts[first], piece.first_row), np.arange(len(layout_index)))]
+        if len(used) == 1:
+            return [_Group(self._plan(piece.run.layouts[used[0]], piece.first_row), np.arange(len(layout_index)))]
         groups = []
-        for index in dict.fromkeys(layout_index.tolist()):
+        for index in used:
             positions = np.flatnonzero(layout_index == index)
             groups.append(_Group(self._plan(piece.run.layouts[index], piece.first_row + int(positions[0])), positions))
         return groups
@@ -210,6 +212,33 @@ class Table:
             _keep(self._bindings, layout.header, binding)
         return binding
 
+    def _put_groups(self, groups: Sequence[_Group], piece: _Piece) -> None:
+        if self._store is not None:
+            for group in groups:
+                self._put_group(group, piece)
+        missing = self._put_singles(groups, piece)
+        if not missing:
+            self._note_classes(groups, piece)
+            return
+        there = np.empty((len(piece.bodies), len(groups[0].plan.present)), np.bool_)
+        for group in groups:
+            there[group.positions] = group.plan.present
+        self._note_each(piece, groups[0].plan.binding, there, missing)
+
+    def _put_scattered(self, piece: _Piece, layout_index: NDArray[np.intp]) -> None:
+        """The same for messages most of which have a layout of their own."""
+        used, which = np.unique(layout_index, return_inverse=True)
+        layouts = [piece.run.layouts[index] for index in used.tolist()]
+        binding = self._binding(layouts[0], piece.first_row)
+        contents = Contents.of(layouts, binding.header, binding.traits).of_messages(which)
+        scatter = Scatter(
+            contents=contents, binding=binding, bodies=piece.bodies, times_ns=piece.times_ns, first_row=piece.first_row
+        )
+        scatter.count_damaged()
+        if self._store is not None:
+            scatter.put(self._store, piece.run.data)
+        self._note_each(piece, binding, contents.present, self._put_values(scatter.values(), piece))
+
     def _put_group(self, group: _Group, piece: _Piece) -> None:
         """Scalars and timestamps of all messages of one layout."""
         plan, positions = group.plan, group.positions
@@ -223,74 +252,58 @@ class Table:
             block, slots = plan.global_times
             block.put(slots, lines, piece.times_ns[positions])
 
-    def _put_singles(self, groups: Sequence[_Group], piece: _Piece) -> dict[int, NDArray[np.bool_]]:
-        """All other values. Returns, for members of the data header, the positions where there was no value after all."""
+    def _put_singles(self, groups: Sequence[_Group], piece: _Piece) -> dict[int, Sequence[int]]:
+        """All other values; returns as `_put_values`."""
         parts: defaultdict[int, list[tuple[Single, NDArray[np.intp]]]] = defaultdict(list)
         for group in groups:
             for owner in group.plan.damaged:
                 owner.damaged += len(group.positions)
             for single in group.plan.singles:
                 parts[single.member].append((single, group.positions))
+        return self._put_values((Values.of(found, piece.bodies) for found in parts.values()), piece)
+
+    def _put_values(self, channels: Iterable[Values], piece: _Piece) -> dict[int, Sequence[int]]:
+        """Returns, for members of the data header, the positions where there was no value after all."""
         missing = {}
-        for member, found in parts.items():
-            positions = self._put_single(found, piece)
+        for values in channels:
+            positions: Sequence[int] = []
+            if self._store is not None:
+                positions = put_values(self._store, values, piece.run, first_row=piece.first_row, times_ns=piece.times_ns)
+            elif values.single.is_packed:
+                positions = absent(values, piece.run)
             if positions:
-                missing[member] = np.zeros(len(piece.bodies), bool)
-                missing[member][positions] = True
+                missing[values.single.member] = positions
         return missing
 
-    def _put_single(self, parts: Sequence[tuple[Single, NDArray[np.intp]]], piece: _Piece) -> Sequence[int]:
-        if self._store is not None:
-            values = Values.of(parts, piece.bodies)
-            return put_values(self._store, values, piece.run, first_row=piece.first_row, times_ns=piece.times_ns)
-        return absent(Values.of(parts, piece.bodies), piece.run) if parts[0][0].is_packed else []
-
-    def _note_presence(self, groups: Sequence[_Group], piece: _Piece, missing: Mapping[int, NDArray[np.bool_]]) -> None:
+    def _note_classes(self, groups: Sequence[_Group], piece: _Piece) -> None:
+        """Presence of all that the plans say."""
         for group in groups:
-            lines = group.positions + (piece.first_row - self._chunk_start)
-            gone = {member: flags[group.positions] for member, flags in missing.items() if group.plan.present[member]}
-            gone = {member: flags for member, flags in gone.items() if flags.any()}
-            pulse_ids = piece.pulse_ids[group.positions]
-            if not gone:
-                classes = self._classes(group.plan)
-                if classes is not None:
-                    self.presence.put(classes, index_of(lines), pulse_ids, last_row=piece.first_row + int(group.positions[-1]))
-                continue
-            for classes, there in self._exceptional_classes(group.plan, gone):
-                last_row = self._chunk_start + int(lines[there][-1])
-                self.presence.put(classes, index_of(lines[there]), pulse_ids[there], last_row=last_row)
+            classes = self._classes(group.plan)
+            if classes is not None:
+                lines = index_of(group.positions + (piece.first_row - self._chunk_start))
+                last_row = piece.first_row + int(group.positions[-1])
+                self.presence.put(classes, lines, piece.pulse_ids[group.positions], last_row=last_row)
+
+    def _note_each(self, piece: _Piece, binding: Binding, there: NDArray[np.bool_], missing: Mapping[int, Sequence[int]]) -> None:
+        """Presence, channel by channel: ``there`` has shape (messages, channels), without what is ``missing``."""
+        there = there.copy()
+        for member, positions in missing.items():
+            there[positions, member] = False
+        labels = np.zeros(len(self.channels.all), np.intp)
+        labels[binding.numbers] = patterns(there)
+        self._part(labels)
+        self.presence.put_each(binding.numbers, there, piece.pulse_ids, first_row=piece.first_row)
 
     def _classes(self, plan: Plan) -> Index | None:
         """The classes of all channels that a plan says are present; None if there are none."""
         if plan.classes_version != self.presence.version:
-            labels = self._labels(plan)
+            labels = np.zeros(len(self.channels.all), np.intp)
+            labels[plan.binding.numbers[plan.present]] = 1
             self._part(labels)
             classes = self.presence.classes_of(labels == 1)
             plan.classes = index_of(classes) if len(classes) else None
             plan.classes_version = self.presence.version
         return plan.classes
-
-    def _exceptional_classes(
-        self, plan: Plan, gone: Mapping[int, NDArray[np.bool_]]
-    ) -> Iterator[tuple[Index, NDArray[np.bool_]]]:
-        """The same where values are missing in spite of the layout: classes, and in which messages they are there."""
-        labels = self._labels(plan)
-        patterns: dict[bytes, int] = {}
-        for member, flags in gone.items():
-            label = 0 if flags.all() else patterns.setdefault(flags.tobytes(), len(patterns) + 2)
-            labels[plan.binding.numbers[member]] = label
-        self._part(labels)
-        there = {label: ~np.frombuffer(pattern, bool) for pattern, label in patterns.items()}
-        there[1] = np.ones(len(next(iter(gone.values()))), bool)
-        for label, messages in there.items():
-            classes = self.presence.classes_of(labels == label)
-            if len(classes):
-                yield index_of(classes), messages
-
-    def _labels(self, plan: Plan) -> NDArray[np.intp]:
-        labels = np.zeros(len(self.channels.all), np.intp)
-        labels[plan.binding.numbers[plan.present]] = 1
-        return labels
 
     def _part(self, labels: NDArray[np.intp]) -> None:
         for split in self.presence.part(labels):

@@ -147,17 +147,20 @@ class Layout:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which channels have a value, shape (channels,): any bytes, or for a string (which may be empty) a timestamp.
-
-        A channel whose shape has no elements never has one.
-
-        A compressed value that says "0 bytes uncompressed" is missing too, but that stands in its content: `is_missing_payload`.
-        Raises what `channels` raises.
-        """
+        """Which channels have a value, shape (channels,): see `has_value`. Raises what `channels` raises."""
         if self._present is None:
-            header = self.channels
-            self._present = (self.value_lengths > 0) & ~header.is_empty | header.is_string & (self.timestamp_lengths > 0)
+            self._present = has_value(self.channels, self.value_lengths, self.timestamp_lengths)
         return self._present
+
+
+def has_value(header: DataHeader, value_lengths: NDArray[np.int64], timestamp_lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which channels have a value: any bytes, or for a string (which may be empty) a timestamp. Shapes (…, channels).
+
+    A channel whose shape has no elements never has one.
+
+    A compressed value that says "0 bytes uncompressed" is missing too, but that stands in its content: `is_missing_payload`.
+    """
+    return (value_lengths > 0) & ~header.is_empty | header.is_string & (timestamp_lengths > 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -33,6 +33,10 @@ _GATHER_BYTES = 1 << 16
 """Frame header bytes compared at once; more would push each other out of the processor's cache."""
 
 _MAX_BATCH = 256
+
+_MANY_NEW = 8
+"""So many new layouts one after the other, and nothing is guessed any more, until a message that was walked has a known one."""
+
 _IN_BAND = {
     "stop": "in-band command 'stop', the source ends",
     "reconnect": "in-band command 'reconnect', the source goes on at {!r:.200}; that is not followed",
@@ -68,6 +72,7 @@ class Scanner:
         self._layouts: list[Layout] = []  # most recently used first
         self._totals: list[int] = []  # their distinct lengths, in the same order
         self._batch = 1
+        self._new_in_a_row = 0  # messages walked last, of layouts that were not known
         self._walk: Walk | None = None
         self._partial_bytes = 0
 
@@ -114,7 +119,7 @@ class Scanner:
 
     def _take_alike(self, found: "_Found", position: int, stop: int) -> int:
         """Takes messages of known layouts as long as they follow each other; gives the place behind the last one taken."""
-        while self._layouts and self._speculate:
+        while self._layouts and self._speculate and self._new_in_a_row < _MANY_NEW:
             starts, bodies, ends = self._guess(found.view, position, stop)
             if not starts:
                 break
@@ -251,8 +256,12 @@ class Scanner:
                 header = layout.header
             if layout.header is not header or layout.total_bytes != total_bytes:
                 continue
-            if np.array_equal(layout.frame_starts, starts) and np.array_equal(layout.frame_lengths, lengths):
+            if layout.n_frames != len(starts) + 1 or not (layout.frame_lengths == lengths).all():
+                continue
+            if (layout.frame_starts == starts).all():
+                self._new_in_a_row = 0
                 return layout
+        self._new_in_a_row += 1
         return Layout(
             header=header or HeaderFrame(data_header, dh_compression), frame_starts=starts, frame_lengths=lengths, body=body
         )
@@ -272,13 +281,15 @@ class Scanner:
 
     def _forget(self) -> None:
         """Lets go of the layouts that were not used for longest, as many as are over the limits; never of the latest."""
-        kept_bytes, headers = 0, set()
-        for count, layout in enumerate(self._layouts):
-            kept_bytes += layout.nbytes + (0 if layout.header in headers else len(layout.data_header))
-            headers.add(layout.header)
-            if count and (count == self.limits.max_layouts or kept_bytes > self.limits.max_layout_bytes):
-                del self._layouts[count:]
-                break
+        layouts, limits = self._layouts, self.limits
+        del layouts[max(1, limits.max_layouts) :]
+        kept_bytes = sum([layout.nbytes for layout in layouts])
+        kept_bytes += sum([len(header.data) for header in {layout.header for layout in layouts}])
+        while kept_bytes > limits.max_layout_bytes and len(layouts) > 1:
+            last = layouts.pop()
+            kept_bytes -= last.nbytes
+            if all(layout.header is not last.header for layout in layouts):
+                kept_bytes -= len(last.data_header)
 
     def _like(self) -> Layout | None:
         return self._layouts[0] if self._layouts and self._speculate else None

@@ -5,6 +5,8 @@ more than one that comes at once. All places are relative to the first byte of t
 
 Where a message differs from an earlier one in a few frames only (a text of another length, a slow channel that is missing), the
 walk jumps: it compares the frame headers of the rest with those of the earlier message, shifted, and goes on where they differ.
+Where it differs everywhere, the walk strides: it follows the lengths as if all headers were short, and looks at the flags of many
+frames afterwards. Both leave everything that is not a plain short frame to the single step.
 """
 
 from array import array
@@ -23,8 +25,17 @@ MIB = 1 << 20
 MAX_LAYOUTS = 32
 """Layouts that anybody remembers: what is known of one is up to 1.5 MB, and a stream that never repeats itself makes new ones."""
 
-_FRAMES_BETWEEN_JUMPS = 16
-"""A jump costs as much as walking about so many frames; a message that differs everywhere is walked at half speed at worst."""
+_WORTH_A_JUMP = 256
+"""A jump costs as much as striding over about so many frames."""
+
+_FRAMES_BETWEEN_JUMPS = 64
+"""At least; four times as many after each jump that was not worth it."""
+
+_WORTH_A_STRIDE = 16
+_STRIDE_FRAMES = 128, 1024
+"""How many frames the first stride tries, and the longest: behind a long frame it follows lengths that are none."""
+
+_STRIDE_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +102,25 @@ class Walk:
         Raises `PeerError` when framing is lost.
         """
         starts, lengths, limits = self._starts, self._lengths, self._limits
-        position = base + self.length
-        jump_at = max(1, len(starts))
+        jump_at, between_jumps = max(1, len(starts)), _FRAMES_BETWEEN_JUMPS
+        stride_at, between_strides, stride = len(starts), 1, _STRIDE_FRAMES[0]
         while True:
-            if like is not None and len(starts) == jump_at:
+            walked = len(starts)
+            if like is not None and walked >= jump_at:
                 if self._jump(data, base, stop, like):
                     return Progress.WHOLE
-                position = base + self.length
-                jump_at = len(starts) + _FRAMES_BETWEEN_JUMPS
+                between_jumps = _FRAMES_BETWEEN_JUMPS if len(starts) - walked >= _WORTH_A_JUMP else 4 * between_jumps
+                jump_at = len(starts) + between_jumps
+            elif walked >= stride_at:
+                most = min(stride, like.n_frames - walked) if like is not None and like.n_frames > walked else stride
+                self._stride(data, view, base, stop, most)
+                if len(starts) - walked == most:
+                    stride = min(2 * stride, _STRIDE_FRAMES[1])
+                    continue
+                is_worth_it = len(starts) - walked >= _WORTH_A_STRIDE
+                between_strides, stride = 1 if is_worth_it else min(8 * between_strides, 512), _STRIDE_FRAMES[0]
+                stride_at = len(starts) + between_strides
+            position = base + self.length
             # The rules of `read_frame_header` once more, for the frames that messages are made of: calling it triples the cost.
             if stop - position < SHORT_HEADER_BYTES:
                 return self._short(position + SHORT_HEADER_BYTES - base)
@@ -119,8 +141,7 @@ class Walk:
                 return self._short(end - base + (SHORT_HEADER_BYTES if flags & MORE else 0))
             starts.append(begin - base)
             lengths.append(length)
-            position = end
-            self.length = position - base
+            self.length = end - base
             if not flags & MORE:
                 return Progress.WHOLE
 
@@ -169,3 +190,26 @@ class Walk:
         if self.length > self._limits.max_message_bytes:
             self._check(self.length)
         return reached == like.n_frames - 1
+
+    def _stride(self, data: NDArray[np.uint8], view: memoryview, base: int, stop: int, most: int) -> None:
+        """Takes the next frames, at most so many, up to the first that is the last of its message or has no short header."""
+        begin = base + self.length
+        most = min(most, self._limits.max_frames - len(self._starts))
+        window = bytes(view[begin : min(stop, begin + _STRIDE_BYTES, base + self._limits.max_message_bytes)])
+        place, heads = 1, [0]  # of a length byte, relative to the window; of the frame headers
+        put = heads.append
+        try:
+            for _ in range(most):
+                place += window[place] + SHORT_HEADER_BYTES
+                put(place - 1)
+        except IndexError:
+            pass
+        if heads[-1] > len(window):
+            heads.pop()
+        ends = np.array(heads, np.int64)
+        is_plain = data[ends[:-1] + begin] == MORE
+        count = len(is_plain) if is_plain.all() else int(is_plain.argmin())
+        starts = ends[:count] + (SHORT_HEADER_BYTES + self.length)
+        self._starts.frombytes(starts.tobytes())
+        self._lengths.frombytes((ends[1 : count + 1] - ends[:count] - SHORT_HEADER_BYTES).tobytes())
+        self.length += int(ends[count])

@@ -306,6 +306,24 @@ def test_payloads_that_change_their_length_share_the_decoded_data_header() -> No
     assert [bytes(run.frames(i)[8]) for i in range(300)] == [b"x" * (i % 270) for i in range(300)]
 
 
+def test_guessing_ends_where_each_message_is_new_and_begins_again_where_one_is_not() -> None:
+    class Counting(Scanner):
+        guesses = 0
+
+        def _guess(self, *args: object) -> tuple[list[int], list[int], list[int]]:
+            self.guesses += 1
+            return super()._guess(*args)  # type: ignore[arg-type]
+
+    new = [[main(i), DATA, bytes(i)] for i in range(100)]
+    alike = [[main(i), DATA, b"alike"] for i in range(200, 600)]
+    scanner = Counting()
+    assert flat(scan_pieces([stream_of(new)], scanner)) == [("message", *frames) for frames in new]
+    assert 1 <= scanner.guesses < 20
+    scanner.guesses = 0
+    assert flat(scan_pieces([stream_of(alike)], scanner)) == [("message", *frames) for frames in alike]
+    assert 5 <= scanner.guesses < 20  # 1, 2, 4, … messages each
+
+
 def test_no_more_layouts_are_kept_than_allowed() -> None:
     scanner = Scanner(Limits(max_layouts=2))
     stream = stream_of([[main(i), bytes(i % 5)] for i in range(50)])
