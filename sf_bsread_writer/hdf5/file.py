@@ -25,7 +25,7 @@ from sf_bsread_writer.hdf5.partial import Partial
 from sf_bsread_writer.hdf5.place import Room, free_name, make_way, output_error, try_room
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.table import Table
-from sf_bsread_writer.hdf5.writeback import WriteBack
+from sf_bsread_writer.hdf5.writeback import PIECE_BYTES, WriteBack
 from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.ring.segment import Segment
@@ -155,6 +155,7 @@ class PulseFile:
             finally:
                 if memory is None:
                     sink.settle()
+            self._output.writeback.send(self._output.file.id.get_filesize(), least_bytes=PIECE_BYTES)
 
     def flush(self) -> None:
         """Brings everything written so far into the file, readable for others. To be called at least once a second."""

@@ -2,8 +2,8 @@
 
 Left to itself, the system begins with that after half a minute or some gigabytes. The end of an acquisition, which is to be safe
 on disk, would have to wait for all of it: longer than people wait before they kill it. Handing it to the disk costs 0.5 ms/MB,
-as much as writing it, so the thread that writes does not do it. Big files are sent on in pieces as they grow, so that the disk has
-something to do from the start; small ones once a second.
+as much as writing it, so the thread that writes does not do it. Big files are sent on in pieces as they grow, so that the disk
+has something to do from the start; small ones once a second.
 """
 
 import ctypes
