@@ -13,7 +13,8 @@ from typing import get_args
 
 from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.commandline import Parser, size
-from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
+from sf_bsread_writer.ending import run_to_its_end
+from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.relay.config import (
     ALL_INTERFACES,
     DEFAULT_BUFFER_LENGTH,
@@ -30,7 +31,7 @@ from sf_bsread_writer.zmtp.peer import Mode
 logger = logging.getLogger(__name__)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line; the short options and ``stream`` are what programs in production start it with."""
     result = Parser(
         prog="sf_bsread_buffer",
@@ -90,7 +91,7 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
     )
 
 
-async def serve(config: BufferConfig) -> None:
+async def serve(config: BufferConfig) -> ExitCode:
     """One buffer's whole life: until SIGTERM or SIGINT."""
     relay = Relay(config)
     warning = memory_warning(config.memory_limit_bytes)
@@ -99,6 +100,7 @@ async def serve(config: BufferConfig) -> None:
     hand_over(asyncio.get_running_loop(), relay.stop)
     await relay.start()
     await relay.run()
+    return ExitCode.COMPLETE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -106,19 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command_line = parser()
     given = command_line.parse_args(arguments)
     logs.configure(given.log_level)
-    try:
+    with command_line.checking():
         config = config_from(given)
-    except UsageError as error:
-        command_line.error(str(error))
-    try:
-        asyncio.run(serve(config))
-    except UsageError:  # not the user's: what was given has been checked
-        logger.exception("An error of this program itself ends it")
-        return ExitCode.INTERNAL
-    except BsreadWriterError as error:
-        logger.error("Cannot start: %s", error)
-        return error.exit_code
-    except Exception:
-        logger.exception("An error of this program itself ends it")
-        return ExitCode.INTERNAL
-    return ExitCode.COMPLETE
+    return run_to_its_end(serve(config))

@@ -5,10 +5,11 @@
 
 import argparse
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
-from sf_bsread_writer.errors import ExitCode
+from sf_bsread_writer.errors import ExitCode, UsageError
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +18,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the process; also for mistakes that only show when the values are looked at together."""
         self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """While what was given is looked at: a `UsageError` is then a mistake of the command line, and ends the process."""
+        try:
+            yield
+        except UsageError as error:
+            self.error(str(error))
 
 
 def size(text: str) -> int:

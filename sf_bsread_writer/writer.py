@@ -22,7 +22,8 @@ from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.commandline import Parser, positive_seconds, size
-from sf_bsread_writer.errors import BsreadWriterError, ExitCode, UsageError
+from sf_bsread_writer.ending import run_to_its_end
+from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.hdf5.compressing import WAITING_BYTES
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.message.types import Compression
@@ -77,7 +78,7 @@ class WriterConfig:
         return min(LARGEST_SEGMENT_BYTES, self.memory_limit_bytes // FEWEST_SEGMENTS)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line; the four positionals are what programs in production start it with."""
     result = Parser(
         prog="sf_bsread_writer",
@@ -167,7 +168,8 @@ async def serve(config: WriterConfig) -> ExitCode:
         limits=limits_within(config.memory_limit_bytes, config.segment_bytes),
     )
     pool.on_free = lambda: _call_soon(loop, stream.resume)
-    destination = Destination(config.output_file, root=config.output_root)
+    with parser().checking():
+        destination = Destination(config.output_file, root=config.output_root)
     service = WriterService(
         stream=stream,
         stream_name=str(config.stream),
@@ -180,7 +182,8 @@ async def serve(config: WriterConfig) -> ExitCode:
     stream.name = f"sf_bsread_writer:{server.port}"
     # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.
     switch_user(config.user_id)
-    destination.prepare()
+    with parser().checking():
+        destination.prepare()
     hand_over(loop, service.interrupt)
     await server.start()
     try:
@@ -198,16 +201,8 @@ def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) ->
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code of ``docs/reference/exit-codes.md``, or raises SystemExit for a wrong command line."""
-    try:
+    with parser().checking():
         config = parse_config(arguments)
-        logs.configure(config.log_level)
-        sys.setswitchinterval(SWITCH_INTERVAL_S)
-        return asyncio.run(serve(config))
-    except UsageError as error:
-        parser().error(str(error))
-    except BsreadWriterError as error:
-        logger.error("Cannot start: %s", error)
-        return error.exit_code
-    except Exception:
-        logger.exception("An error of this program itself ends it")
-        return ExitCode.INTERNAL
+    logs.configure(config.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    return run_to_its_end(serve(config))

@@ -91,7 +91,7 @@ def test_unusable_arguments_are_told_with_their_value(arguments: list[str], comp
 def test_an_unusable_value_while_it_runs_is_no_mistake_of_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def serve(config: BufferConfig) -> None:
+    async def serve(config: BufferConfig) -> ExitCode:
         raise UsageError("start point pulse -1 is not in range")
 
     monkeypatch.setattr(buffer, "serve", serve)

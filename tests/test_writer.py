@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sf_bsread_writer.errors import UsageError
+from sf_bsread_writer import writer
+from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.message.types import Compression
-from sf_bsread_writer.writer import main, parse_config
+from sf_bsread_writer.writer import WriterConfig, main, parse_config
 from sf_bsread_writer.zmtp.address import Address
 
 POSITIONALS = ["tcp://localhost:8082", "/data/run.h5", "-1", "9555"]
@@ -81,3 +82,16 @@ def test_the_command_line_itself_is_refused_with_code_2(arguments: list[str], ca
 
     assert ended.value.code == 2
     assert "sf_bsread_writer: error:" in capsys.readouterr().err
+
+
+def test_an_unusable_value_while_it_runs_is_no_mistake_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def serve(config: WriterConfig) -> ExitCode:
+        raise UsageError("start point pulse -1 is not in range")
+
+    monkeypatch.setattr(writer, "serve", serve)
+    assert main(POSITIONALS) == ExitCode.INTERNAL
+    output = "".join(capsys.readouterr())
+    assert "UsageError: start point pulse -1 is not in range" in output
+    assert "--help" not in output

@@ -1,0 +1,25 @@
+"""How the two programs end: each kind of error has its line in the log and its exit code, told apart in this one place."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from sf_bsread_writer.errors import EarlyEndError, ExitCode, OutputError, SetupError
+
+logger = logging.getLogger(__name__)
+
+
+def run_to_its_end(life: Coroutine[Any, Any, ExitCode]) -> ExitCode:
+    """Runs a program's life in an event loop of its own; returns its exit code, or that of the error which ended it.
+
+    What was given on the command line has been checked before: a value that turns out unusable now is an error of the program.
+    """
+    try:
+        return asyncio.run(life)
+    except (EarlyEndError, SetupError, OutputError) as error:
+        logger.error("Cannot start: %s", error)
+        return error.exit_code
+    except Exception:
+        logger.exception("An error of this program itself ends it")
+        return ExitCode.INTERNAL
