@@ -16,6 +16,7 @@ from sf_bsread_writer.hdf5.channels import FLAGS, TIMES, Channels, Column, FileC
 from sf_bsread_writer.hdf5.chunks import Chunk
 from sf_bsread_writer.hdf5.layout import DatasetLayout
 from sf_bsread_writer.hdf5.presence import NEVER, Presence, Split
+from sf_bsread_writer.hdf5.storage import Storage
 from sf_bsread_writer.message import bitshuffle  # noqa: F401 - loaded now: later the process may have a user who cannot read it
 from sf_bsread_writer.message.types import Compression
 
@@ -32,14 +33,19 @@ PULSE_ID, IS_DATA_PRESENT = b"pulse_id", b"is_data_present"
 
 
 class Dataset:
-    """A dataset and how many rows it has."""
+    """A dataset and how many rows it has.
 
-    __slots__ = ("_zeros", "id", "row_shape", "rows")
+    ``latest`` is the first row of the chunk that was written last, ``place`` where in the file that is, 0 if that is not known.
+    """
+
+    __slots__ = ("_zeros", "id", "latest", "place", "row_shape", "rows")
 
     def __init__(self, id: h5d.DatasetID, row_shape: tuple[int, ...], rows: int) -> None:
         self.id = id
         self.row_shape = row_shape
         self.rows = rows
+        self.latest = -1
+        self.place = 0
         self._zeros = (0,) * len(row_shape)
 
     def resize(self, rows: int) -> None:
@@ -89,11 +95,12 @@ class Datasets:
     ``rows`` is the number of rows begun: set it before chunks with more rows come. ``written_bytes`` counts chunks.
     """
 
-    def __init__(self, file: h5py.File, channels: Channels, presence: Presence) -> None:
+    def __init__(self, file: h5py.File, channels: Channels, presence: Presence, storage: Storage) -> None:
         self.rows = 0
         self.written_bytes = 0
         self._channels = channels
         self._presence = presence
+        self._storage = storage
         self._groups = {name: file.require_group(name).id for name in ("data", "stream")}
         self._datasets: dict[Column, Dataset] = {}
         self._classes: dict[int, tuple[Dataset, Dataset]] = {}
@@ -107,7 +114,7 @@ class Datasets:
     def write_chunk(self, column: Column, first_row: int, chunk: Chunk, filter_mask: int = 0) -> None:
         """As in `Sink`."""
         dataset = self._datasets.get(column) or self.dataset(column)
-        dataset.write_chunk(first_row, chunk, filter_mask, rows=self.rows)
+        self._write(dataset, first_row, chunk, filter_mask)
         self.written_bytes += chunk.nbytes if isinstance(chunk, np.ndarray) else len(chunk)
 
     def write_texts(self, column: Column, first_row: int, texts: Sequence[str]) -> None:
@@ -120,9 +127,22 @@ class Datasets:
     def write_presence(self, number: int, first_row: int, pulse_ids: NDArray[np.int64], flags: NDArray[np.uint8]) -> None:
         """As in `Sink`."""
         id_dataset, flag_dataset = self._class(number)
-        id_dataset.write_chunk(first_row, pulse_ids, 0, rows=self.rows)
-        flag_dataset.write_chunk(first_row, flags, 0, rows=self.rows)
+        self._write(id_dataset, first_row, pulse_ids, 0)
+        self._write(flag_dataset, first_row, flags, 0)
         self.written_bytes += pulse_ids.nbytes + flags.nbytes
+
+    def _write(self, dataset: Dataset, first_row: int, chunk: Chunk, filter_mask: int) -> None:
+        """HDF5 need not be asked again for the place of a chunk that comes with each flush until it is full."""
+        if first_row != dataset.latest or not isinstance(chunk, np.ndarray):
+            dataset.write_chunk(first_row, chunk, filter_mask, rows=self.rows)
+            dataset.latest, dataset.place = first_row, 0
+        elif dataset.place:
+            dataset.resize(self.rows)
+            self._storage.replace(dataset.place, chunk)
+        else:
+            self._storage.replaces = chunk
+            dataset.write_chunk(first_row, chunk, filter_mask, rows=self.rows)
+            dataset.place = self._storage.take_place()
 
     def split(self, split: Split) -> None:
         """As in `Sink`."""

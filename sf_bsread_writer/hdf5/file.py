@@ -1,8 +1,8 @@
 """One output file, from its first row to its final name. All calls from one thread.
 
-While it is written it is called ``<name>.partial``. What was flushed is in it, whatever happens to the process. Room on the disk
-for everything that has yet to be written is reserved beforehand, so that a full disk is found out before it damages anything: the
-file can then still be finished, with all rows written until then.
+While it is written it is called ``<name>.partial``. What was flushed is in it, whatever happens to the process; `Journal` makes
+sure of that. Room on the disk for everything that has yet to be written is reserved beforehand, so that a full disk is found out
+before it damages anything: the file can then still be finished, with all rows written until then.
 """
 
 import os
@@ -16,14 +16,16 @@ import numpy as np
 from h5py import h5f
 from numpy.typing import NDArray
 
-from sf_bsread_writer.errors import OutputError
+from sf_bsread_writer.errors import MessageError, OutputError
 from sf_bsread_writer.hdf5.channels import Channels, FileChannel
 from sf_bsread_writer.hdf5.compressing import WAITING_BYTES, CompressingSink
 from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
+from sf_bsread_writer.hdf5.journal import Journal
 from sf_bsread_writer.hdf5.partial import Partial
-from sf_bsread_writer.hdf5.place import Room, free_name, make_way, output_error, try_room
+from sf_bsread_writer.hdf5.place import Room, free_name, journal_path, make_way, output_error, try_room
 from sf_bsread_writer.hdf5.presence import Presence
+from sf_bsread_writer.hdf5.storage import Storage
 from sf_bsread_writer.hdf5.table import Table
 from sf_bsread_writer.hdf5.writeback import PIECE_BYTES, WriteBack
 from sf_bsread_writer.message.layout import Run
@@ -35,6 +37,8 @@ INDEX_BLOCK_BYTES = 1 << 20
 
 INDEX_CACHE_BYTES = (16 << 20, 64 << 20, 128 << 20)
 """Least, first and largest size of HDF5's cache for its index: 5000 channels need 40 MB, and then write a quarter faster."""
+
+FILE_FORMAT = {"libver": "earliest", "meta_block_size": INDEX_BLOCK_BYTES}
 
 CLOSING_BYTES = 4 << 20
 """Room for what is written last: parameters, report, and the rest of the index."""
@@ -85,23 +89,23 @@ class _Output:
 
     path: Path
     partial: Partial
+    storage: Storage
     file: h5py.File
     datasets: Datasets
     sink: CompressingSink
     room: Room
     writeback: WriteBack
 
-    @property
-    def descriptor(self) -> int:
-        """Of the open file."""
-        number: int = self.file.id.get_vfd_handle()
-        return number
-
     def close(self) -> None:
-        """May be called again, whatever happened the first time."""
+        """Ends what HDF5 has to do with it. May be called again, whatever happened the first time."""
         self.sink.close()
         self.writeback.close()
         self.file.close()
+
+    def release(self) -> None:
+        """Lets go of the file and its journal, whatever they are called by then."""
+        self.partial.release()
+        self.storage.close()
 
 
 class PulseFile:
@@ -157,16 +161,20 @@ class PulseFile:
                     sink.settle()
             self._output.writeback.send(self._output.file.id.get_filesize(), least_bytes=PIECE_BYTES)
 
-    def flush(self) -> None:
-        """Brings everything written so far into the file, readable for others. To be called at least once a second."""
+    def flush(self, notes: bytes = b"") -> None:
+        """Brings everything written so far into the file, from where it can be recovered, and ``notes`` with it into the journal.
+
+        To be called at least once a second.
+        """
         with self._errors("write"):
             self._table.drain()
             if self._output is not None:
                 self._output.sink.finish()
                 self._output.datasets.complete()
                 h5f.flush(self._output.file.id)
+                self._output.storage.commit(notes)
                 self._output.room.recheck()
-                self._output.writeback.send(os.fstat(self._output.descriptor).st_size)
+                self._output.writeback.send(self._output.storage.size)
                 if self._failure is None:
                     self._make_room(self._output, self._table.waiting_bytes)
 
@@ -186,10 +194,11 @@ class PulseFile:
                 output.datasets.complete()
                 output.datasets.close_rows(rows)
                 h5f.flush(output.file.id)
+                output.storage.commit()
         return FileSummary(
             rows=rows,
             channels=tuple(self._summary(channel, rows, trimmed) for channel in table.channels.all if channel.first_row < rows),
-            bytes=0 if output is None else os.fstat(output.descriptor).st_size,
+            bytes=0 if output is None else output.storage.size,
         )
 
     def aside_for(self, final: Path | None) -> Path | None:
@@ -215,27 +224,25 @@ class PulseFile:
         if self._failure is not None and not output.file.id.valid:
             raise self._failure
         with self._errors("finish", close=True):
-            general = output.file.create_group("general")
-            for name, content in general_datasets(parameters).items():
-                is_ascii = content.isascii()
-                general.create_dataset(
-                    name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content))
-                )
-            output.file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
+            add_ending(output.file, parameters, report_json)
             output.close()
+            output.storage.commit()
         try:
-            return output.partial.give_final_name(final or output.path, overwrite=self._options.overwrite, aside=self._aside)
+            moved = output.partial.give_final_name(final or output.path, overwrite=self._options.overwrite, aside=self._aside)
+            output.storage.journal.delete()
+            return moved
         finally:
-            output.partial.release()
+            output.release()
 
     def abandon(self) -> None:
         """Closes and deletes what has been written."""
         if self._output is not None:
-            with suppress(OSError, RuntimeError):  # what cannot be closed is deleted all the same
+            with suppress(Exception):  # what cannot be closed is deleted all the same
                 self._output.close()
             with self._errors("delete"):
                 self._output.partial.delete()
-            self._output.partial.release()
+                self._output.storage.journal.delete()
+            self._output.release()
 
     def _make_room(self, output: _Output, needed_bytes: int) -> None:
         """Makes sure that so much can be written, and that the file can be closed after that."""
@@ -267,14 +274,17 @@ class PulseFile:
         """Turns what HDF5 and the system raise into `OutputError`; ``close``: the file is closed then, under its partial name."""
         try:
             yield
-        except (OSError, RuntimeError) as error:
-            if self._output is None:
+        except Exception as error:
+            if self._output is None or isinstance(error, MessageError):
                 raise
-            self._failure = error if isinstance(error, OutputError) else output_error(error, doing, self._output.path)
+            cause = error if isinstance(error, OutputError) else self._output.storage.error or error
+            if not isinstance(cause, OSError | RuntimeError):
+                raise
+            self._failure = cause if isinstance(cause, OutputError) else output_error(cause, doing, self._output.path)
             if close:
-                with suppress(OSError, RuntimeError):
+                with suppress(Exception):
                     self._output.close()
-                self._output.partial.release()
+                self._output.release()
             if self._failure is error:
                 raise
             raise self._failure from error
@@ -284,12 +294,14 @@ def _open(path: Path, channels: Channels, presence: Presence, options: FileOptio
     name = make_way(path)
     try_room(name, INDEX_BLOCK_BYTES + CLOSING_BYTES)
     try:
-        # Best effort: some file servers have no locks. The lock that counts is our own, see `Partial`.
-        file = h5py.File(name, "x", libver="earliest", locking="best-effort", meta_block_size=INDEX_BLOCK_BYTES)
-        partial = Partial(name, file.id.get_vfd_handle())
+        descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        partial = Partial(name, descriptor)
+        storage = Storage(descriptor, Journal(journal_path(name), size=0))
+        file = h5py.File(storage, "x", **FILE_FORMAT)
         _keep_index(file)
-        datasets = Datasets(file, channels, presence)
-        h5f.flush(file.id)  # from here on it can be opened, whatever happens to this process
+        datasets = Datasets(file, channels, presence, storage)
+        h5f.flush(file.id)
+        storage.commit()
     except OutputError:
         raise
     except (OSError, RuntimeError) as error:
@@ -297,12 +309,22 @@ def _open(path: Path, channels: Channels, presence: Presence, options: FileOptio
     return _Output(
         path=path,
         partial=partial,
+        storage=storage,
         file=file,
         datasets=datasets,
         sink=CompressingSink(datasets, options.compression, memory_bytes=options.compressing_bytes),
-        room=Room(path, file.id.get_vfd_handle()),
-        writeback=WriteBack(file.id.get_vfd_handle()),
+        room=Room(path, descriptor),
+        writeback=WriteBack(descriptor),
     )
+
+
+def add_ending(file: h5py.File, parameters: Mapping[str, object], report_json: str) -> None:
+    """What is written last: parameters and report."""
+    general = file.create_group("general")
+    for name, content in general_datasets(parameters).items():
+        is_ascii = content.isascii()
+        general.create_dataset(name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content)))
+    file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
 
 
 def _keep_index(file: h5py.File) -> None:

@@ -7,13 +7,17 @@ never overwritten, unless somebody asked for that.
 import ctypes
 import errno
 import fcntl
+import logging
 import os
 import re
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from sf_bsread_writer.errors import OutputError
+
+logger = logging.getLogger(__name__)
 
 _ADVICE = {
     errno.ENOSPC: "free some space, or choose another disk",
@@ -57,6 +61,11 @@ def coded_error(number: int, doing: str, path: Path) -> OutputError:
 def partial_path(path: Path) -> Path:
     """The file's name while it is written."""
     return path.with_name(f"{path.name}.partial")
+
+
+def journal_path(partial: Path) -> Path:
+    """The journal of a file with this partial name, see `Journal`."""
+    return partial.with_name(f"{partial.name}.journal")
 
 
 def make_way(path: Path) -> Path:
@@ -122,10 +131,13 @@ def free_name(path: Path) -> Path:
     return free
 
 
-def move_aside(path: Path) -> Path:
-    """Renames a file to the next free number behind its name; returns the new path."""
-    aside = free_name(path)
-    path.rename(aside)
+def move_aside(partial: Path) -> Path:
+    """Renames a file, with its journal, to the next free number behind its name; returns the new path."""
+    aside = free_name(partial)
+    partial.rename(aside)
+    with suppress(FileNotFoundError):
+        journal_path(partial).rename(journal_path(aside))
+    logger.warning("A killed writer has left %s; it is now %s, and `sf_bsread recover` can make a file of it", partial, aside)
     return aside
 
 

@@ -434,7 +434,7 @@ def test_layouts_that_never_come_again_do_not_fill_the_memory(path: Path) -> Non
 def test_it_has_its_name_only_when_it_is_complete(path: Path) -> None:
     file = PulseFile(path.parent / "new" / "folder" / path.name)
     final = path.parent / "new" / "folder" / path.name
-    assert [f"{path.name}.partial"] == os.listdir(final.parent)
+    assert [f"{path.name}.partial", f"{path.name}.partial.journal"] == sorted(os.listdir(final.parent))
     file.finish(0)
     assert not final.exists()
     assert file.seal(None, {}, "{}") is None

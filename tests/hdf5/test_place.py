@@ -66,6 +66,19 @@ def test_moving_aside_takes_the_next_free_number(tmp_path: Path) -> None:
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["run.h5.1", "run.h5.2", "run.h5.3"]
 
 
+def test_what_a_killed_writer_left_is_moved_with_its_journal_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ("run.h5.partial", "run.h5.partial.journal")
+    for name in names:
+        (tmp_path / name).write_text(name)
+    make_way(tmp_path / "run.h5")
+    left = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert left == dict(zip(("run.h5.partial.1", "run.h5.partial.1.journal"), names, strict=True))
+    assert caplog.messages == [
+        f"A killed writer has left {tmp_path}/run.h5.partial; it is now {tmp_path}/run.h5.partial.1, "
+        "and `sf_bsread recover` can make a file of it"
+    ]
+
+
 def test_reserved_room_is_taken_from_the_disk_and_not_part_of_the_file(tmp_path: Path) -> None:
     with (tmp_path / "x").open("w+b") as file:
         room = Room(tmp_path / "x", file.fileno())
