@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
 from sf_bsread_writer import __version__, logs
@@ -62,6 +63,12 @@ def parser() -> Parser:
         help="memory that messages may take, K, M, G or T may follow; default a quarter of the machine's",
     )
     result.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="folder, of this buffer alone, that the messages are kept in: they are there again after a crash and a restart",
+    )
+    result.add_argument(
         "--mode", default="auto", choices=get_args(Mode), help="socket type to connect with; auto (default) asks the source"
     )
     result.add_argument(
@@ -88,6 +95,7 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
         mode=given.mode,
         bind=given.bind,
         max_clients=given.max_clients,
+        store=given.store,
     )
 
 

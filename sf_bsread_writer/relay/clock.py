@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 
 class ArrivalClock:
-    """Nanoseconds since 1970, larger at each call.
+    """Nanoseconds since 1970, larger at each call, and larger than ``after_ns``.
 
     It follows the wall clock forward. Where that is set back, it goes on at the steady clock's pace until the wall clock
     has caught up.
     """
 
-    def __init__(self, wall_ns: Callable[[], int], steady_ns: Callable[[], int]) -> None:
+    def __init__(self, wall_ns: Callable[[], int], steady_ns: Callable[[], int], *, after_ns: int = 0) -> None:
         self._wall_ns = wall_ns
         self._steady_ns = steady_ns
-        self._last_ns = wall_ns()
+        self._last_ns = max(wall_ns(), after_ns)
         self._last_steady_ns = steady_ns()
 
     def __call__(self) -> int:

@@ -1,6 +1,7 @@
 """What the buffer is told: one frozen object, made once from the command line, with defaults and limits in one place."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sf_bsread_writer.errors import UsageError
 from sf_bsread_writer.message.scanner import Limits
@@ -25,7 +26,8 @@ class BufferConfig:
 
     ``source`` is what it connects to, ``mode`` how (``auto`` finds out whether it is PUSH or PUB); clients connect to
     ``bind``:``port`` (port 0: any free one). It keeps the last ``buffer_length`` messages, but never more than
-    ``memory_limit_bytes``. ``segment_bytes`` None lets it follow from the memory limit.
+    ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
+    ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """
 
@@ -38,6 +40,7 @@ class BufferConfig:
     bind: str = ALL_INTERFACES
     max_clients: int = DEFAULT_MAX_CLIENTS
     segment_bytes: int | None = None
+    store: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

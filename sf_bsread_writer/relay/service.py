@@ -7,10 +7,11 @@ neither a fast source nor a client that has much to catch up on keeps the others
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from sf_bsread_writer.errors import StateError
+from sf_bsread_writer.errors import SetupError, StateError
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.relay.clock import ArrivalClock
 from sf_bsread_writer.relay.config import ALL_INTERFACES, BufferConfig
@@ -18,6 +19,7 @@ from sf_bsread_writer.relay.ingest import Ingest, IngestStatistics
 from sf_bsread_writer.relay.outbox import CopyBudget
 from sf_bsread_writer.relay.replay import Client, ClientStatistics
 from sf_bsread_writer.ring.ring import Ring, RingStatistics
+from sf_bsread_writer.ring.store import Store
 from sf_bsread_writer.zmtp.extension import ClientWishes, holdings_properties
 from sf_bsread_writer.zmtp.handshake import Announcement, Ready, serving_role
 from sf_bsread_writer.zmtp.listener import Listener, ListenerStatistics
@@ -38,17 +40,12 @@ class RelayStatistics:
 
 
 class Relay:
-    """One buffer: `start`, then `run` until `stop` is called."""
+    """One buffer: `start`, then `run` until `stop` is called. Raises `SetupError` if the store cannot be used."""
 
     def __init__(self, config: BufferConfig) -> None:
+        config, self._ring = _config_and_ring(config, self._released)
         self._config = config
-        self._clock = ArrivalClock(time.time_ns, time.monotonic_ns)
-        self._ring = Ring(
-            config.buffer_length,
-            config.memory_limit_bytes,
-            segment_bytes=config.ring_segment_bytes,
-            released=self._released,
-        )
+        self._clock = ArrivalClock(time.time_ns, time.monotonic_ns, after_ns=self._ring.newest_arrival_ns)
         self._ingest = Ingest(config, self._ring, self._clock, self._arrived)
         self._complaints = Complaints(logger)
         self._listener = Listener(
@@ -72,7 +69,11 @@ class Relay:
     async def start(self) -> None:
         """Opens the port; raises `SetupError` if that is not possible."""
         self._stopping = asyncio.Event()
-        await self._listener.start()
+        try:
+            await self._listener.start()
+        except SetupError:
+            self._ring.close()
+            raise
         config = self._config
         logger.info(
             "Buffer of %s serves port %d on %s; it keeps the last %d messages, in at most %d MiB",
@@ -82,6 +83,7 @@ class Relay:
             config.buffer_length,
             config.memory_limit_bytes >> 20,
         )
+        logger.info("%s", _beginning(config.store, self._ring.statistics()))
 
     async def run(self) -> None:
         """Relays until `stop`; raises what ended a part of it that must not end."""
@@ -173,6 +175,52 @@ class Relay:
             statistics.sent_bytes,
             statistics.lost_messages,
         )
+
+
+def _config_and_ring(config: BufferConfig, released: Callable[[int], None]) -> tuple[BufferConfig, Ring]:
+    """The ring, with what is in its store, and the configuration that the store has room for."""
+    store = None if config.store is None else Store(config.store, str(config.source))
+    try:
+        if store is not None:
+            config = _with_room(config, store)
+        ring = Ring(
+            config.buffer_length,
+            config.memory_limit_bytes,
+            segment_bytes=config.ring_segment_bytes,
+            released=released,
+            store=store,
+        )
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+    return config, ring
+
+
+def _with_room(config: BufferConfig, store: Store) -> BufferConfig:
+    """With no more memory than the store's file system has."""
+    room_bytes = store.room_bytes()
+    if room_bytes >= config.memory_limit_bytes:
+        return config
+    logger.warning(
+        "The store %s has room for %d MiB of messages: that is the memory limit, instead of %d MiB",
+        store.folder,
+        room_bytes >> 20,
+        config.memory_limit_bytes >> 20,
+    )
+    return replace(config, memory_limit_bytes=room_bytes)
+
+
+def _beginning(store: Path | None, ring: RingStatistics) -> str:
+    """What the ring holds at the start, and what becomes of it at the end."""
+    if store is None:
+        return "The ring begins empty and is gone when this program ends; with --store DIR it would survive"
+    if not ring.messages:
+        return f"The ring begins empty; it is in the store {store} and survives the end of this program"
+    return (
+        f"The ring goes on with {ring.messages} messages, pulses {ring.oldest_pulse_id}..{ring.newest_pulse_id}, from the store "
+        f"{store}"
+    )
 
 
 def _log_summary(statistics: RelayStatistics) -> None:

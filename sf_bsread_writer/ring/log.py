@@ -33,11 +33,11 @@ class Rows:
 class Log:
     """Rows ``oldest`` to ``next`` (exclusive). Sequence numbers outside of that raise IndexError."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
         self._table = np.empty((5, _SMALLEST_CAPACITY), np.int64)
         self._head = 0  # column of the oldest row in the table
         self._tail = 0  # end of the newest
-        self._oldest = 0
+        self._oldest = first
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class Log:
 
     @property
     def next(self) -> int:
-        """Sequence number that the next message will get: the number of messages that ever arrived."""
+        """Sequence number that the next message will get: the number of messages that ever arrived in this ring."""
         return self._oldest + len(self)
 
     @property

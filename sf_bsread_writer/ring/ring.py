@@ -4,6 +4,8 @@ Retention is by messages or by memory, whichever bites first. By messages: who s
 ``max_messages``. The bytes of older ones stay readable a little longer, until the segment after theirs is as old, so that a
 client that is only a moment late, or a burst larger than the ring, costs nothing. By memory: the oldest segment is recycled with
 everything in it when the pool has no other.
+
+A ring with a store begins with what the store has kept of the one before it: same messages, sequence numbers and arrival times.
 """
 
 import logging
@@ -12,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sf_bsread_writer.message.layout import Run
+from sf_bsread_writer.ring.found import Kept
 from sf_bsread_writer.ring.log import Log
 from sf_bsread_writer.ring.segment import DEFAULT_SEGMENT_BYTES, PoolStatistics, Segment, SegmentPool
+from sf_bsread_writer.ring.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +26,8 @@ logger = logging.getLogger(__name__)
 class RingStatistics:
     """What the ring holds. Pulse ids are None if it is empty.
 
-    ``messages`` can be replayed; ``message_bytes`` also has those before them that are still in memory.
+    ``messages`` can be replayed; ``message_bytes`` also has those before them that are still in memory. ``received_messages``
+    does not count those that were in the store.
     ``evicted_by_memory``: messages that ``max_messages`` would have kept and the memory limit did not.
     """
 
@@ -42,7 +47,10 @@ class _Held:
 
 
 class Ring:
-    """Messages by sequence number. ``released`` is called with the serial of a segment whose bytes are about to go."""
+    """Messages by sequence number. ``released`` is called with the serial of a segment whose bytes are about to go.
+
+    Owns the store, if there is one.
+    """
 
     def __init__(
         self,
@@ -51,14 +59,20 @@ class Ring:
         *,
         segment_bytes: int = DEFAULT_SEGMENT_BYTES,
         released: Callable[[int], None] = lambda serial: None,
+        store: Store | None = None,
     ) -> None:
         self.max_messages = max_messages
-        self.log = Log()
-        self.pool = SegmentPool(memory_limit_bytes, segment_bytes, reclaim=self._reclaim)
+        self.pool = SegmentPool(memory_limit_bytes, segment_bytes, reclaim=self._reclaim, allocator=store)
         self._released = released
+        self._store = store
         self._held: deque[_Held] = deque()
         self._views: dict[int, memoryview] = {}
         self._evicted_by_memory = 0
+        kept = store.load(memory_limit_bytes, segment_bytes) if store else ()
+        self.log = Log(kept[0].blocks[0].first if kept else store.next if store else 0)
+        for each in kept:
+            self._take_over(each)
+        self._restored_next = self.next
 
     @property
     def oldest(self) -> int:
@@ -70,23 +84,31 @@ class Ring:
         """Sequence number that the next message will get."""
         return self.log.next
 
+    @property
+    def newest_arrival_ns(self) -> int:
+        """When the newest message arrived; 0 if there is none."""
+        return int(self.log.rows(self.next - 1, self.next).arrivals_ns[0]) if len(self.log) else 0
+
     def append(self, segment: Segment, run: Run, arrival_ns: int) -> None:
         """Keeps the messages of one run, all of which arrived at ``arrival_ns``, and pins their segment."""
         if not self._held or self._held[-1].segment.serial != segment.serial:
             segment.pin()
-            self._held.append(_Held(segment, self.next))
-            self._views[segment.serial] = segment.view
+            self._hold(segment)
+        if self._store is not None:
+            self._store.append(segment.memory, run, self.next, arrival_ns)
         self.log.append(run.pulse_ids, segment.serial, run.starts, run.ends, arrival_ns)
         self._held[-1].stop = self.next
-        while len(self._held) > 2 and self._held[1].stop <= self.oldest:
-            self._release_oldest()
+        self._release_old()
 
     def view(self, serial: int) -> memoryview:
         """The bytes of one held segment. Raises KeyError if it is not held (any more)."""
         return self._views[serial]
 
     def close(self) -> None:
-        """Lets go of everything."""
+        """Lets go of everything, but for what is in the store."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
         while self._held:
             self._release_oldest()
 
@@ -96,12 +118,27 @@ class Ring:
         return RingStatistics(
             messages=self.next - oldest,
             message_bytes=self.log.message_bytes,
-            received_messages=self.next,
+            received_messages=self.next - self._restored_next,
             oldest_pulse_id=self.log.pulse_id(oldest) if oldest <= newest else None,
             newest_pulse_id=self.log.pulse_id(newest) if oldest <= newest else None,
             evicted_by_memory=self._evicted_by_memory,
             memory=self.pool.statistics(),
         )
+
+    def _take_over(self, kept: Kept) -> None:
+        segment = self.pool.adopt(kept.memory)
+        self._hold(segment)
+        for block in kept.blocks:
+            self.log.append(block.pulse_ids, segment.serial, block.starts, block.ends, block.arrival_ns)
+        self._held[-1].stop = self.next
+
+    def _hold(self, segment: Segment) -> None:
+        self._held.append(_Held(segment, self.next))
+        self._views[segment.serial] = segment.view
+
+    def _release_old(self) -> None:
+        while len(self._held) > 2 and self._held[1].stop <= self.oldest:
+            self._release_oldest()
 
     def _reclaim(self) -> bool:
         """The pool's last resort: gives up the oldest segment. False if that is the one being filled, which frees nothing."""
@@ -124,5 +161,7 @@ class Ring:
         held = self._held.popleft()
         self._released(held.segment.serial)
         self.log.evict_to(held.stop)
+        if self._store is not None:
+            self._store.forget(held.segment.memory)
         del self._views[held.segment.serial]
         held.segment.unpin()

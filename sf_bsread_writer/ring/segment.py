@@ -13,6 +13,7 @@ import mmap
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,22 +28,43 @@ def rounding_bytes(segment_bytes: int) -> int:
     return min(MIB, max(1, segment_bytes // 8))
 
 
-class Segment:
-    """One piece of anonymous memory; ``data`` (uint8) and ``view`` show the same bytes, ``serial`` is never used twice.
+class Allocator(Protocol):
+    """Where the memory of segments comes from."""
 
-    A recycled segment comes out of the pool with a new serial, so that an old index row can never be taken for a new one.
-    """
+    def allocate(self, size: int) -> mmap.mmap | None:
+        """So many bytes, or None if there are none now."""
 
-    __slots__ = ("_pins", "_pool", "data", "serial", "size", "view")
+    def release(self, memory: mmap.mmap) -> None:
+        """They are not needed any more."""
 
-    def __init__(self, pool: "SegmentPool", size: int) -> None:
+
+class Anonymous:
+    """Memory that goes with the process; implements `Allocator`."""
+
+    def allocate(self, size: int) -> mmap.mmap:
         memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         if hasattr(mmap, "MADV_HUGEPAGE"):  # a fault for each 2 MiB instead of 4 KiB; kernels without it refuse
             with contextlib.suppress(OSError):
                 memory.madvise(mmap.MADV_HUGEPAGE)
+        return memory
+
+    def release(self, memory: mmap.mmap) -> None:
+        """Nothing: it goes when the last view of it does."""
+
+
+class Segment:
+    """One piece of memory; ``data`` (uint8) and ``view`` show the same bytes, ``serial`` is never used twice.
+
+    A recycled segment comes out of the pool with a new serial, so that an old index row can never be taken for a new one.
+    """
+
+    __slots__ = ("_pins", "_pool", "data", "memory", "serial", "size", "view")
+
+    def __init__(self, pool: "SegmentPool", memory: mmap.mmap) -> None:
+        self.memory = memory
         self.view = memoryview(memory)
         self.data: NDArray[np.uint8] = np.frombuffer(self.view, np.uint8)
-        self.size = size
+        self.size = len(memory)
         self.serial = 0
         self._pool = pool
         self._pins = 0
@@ -79,6 +101,7 @@ class SegmentPool:
     nothing to give. ``on_free`` is called, in the thread that gave up the last pin, whenever a segment has come back.
     ``usual_bytes`` is a lower limit (None: the same) as long as messages fit into a segment: memory that was used just now is
     faster than memory that was never used, so reading far ahead of a consumer costs more than it gives.
+    ``allocator`` gives the memory, by default anonymous one.
     """
 
     def __init__(
@@ -89,12 +112,14 @@ class SegmentPool:
         usual_bytes: int | None = None,
         reclaim: Callable[[], bool] | None = None,
         on_free: Callable[[], None] | None = None,
+        allocator: Allocator | None = None,
     ) -> None:
         self.limit_bytes = limit_bytes
         self.usual_bytes = limit_bytes if usual_bytes is None else min(usual_bytes, limit_bytes)
         self.segment_bytes = segment_bytes
         self.reclaim = reclaim
         self.on_free = on_free
+        self._allocator = allocator or Anonymous()
         self._lock = threading.Lock()
         self._free: list[Segment] = []
         self._allocated_bytes = 0
@@ -117,6 +142,11 @@ class SegmentPool:
                 return segment
             if self.reclaim is None or not self.reclaim():
                 return None
+
+    def adopt(self, memory: mmap.mmap) -> Segment:
+        """A segment of memory that has been there before, pinned once; its content stays."""
+        with self._lock:
+            return self._counted(Segment(self, memory))
 
     def statistics(self) -> PoolStatistics:
         """A snapshot."""
@@ -144,14 +174,21 @@ class SegmentPool:
 
     def _take_new(self, size: int, limit_bytes: int) -> Segment | None:
         # Free segments are all too small for what is asked (else one would have been taken): they make room for it.
-        while self._allocated_bytes + size > limit_bytes and self._free:
-            self._allocated_bytes -= self._free.pop().size
+        while True:
+            memory = self._allocator.allocate(size) if self._allocated_bytes + size <= limit_bytes else None
+            if memory is not None:
+                return self._counted(Segment(self, memory))
+            if not self._free:
+                return None
+            segment = self._free.pop()
+            self._allocated_bytes -= segment.size
             self._segments -= 1
-        if self._allocated_bytes + size > limit_bytes:
-            return None
-        self._allocated_bytes += size
+            self._allocator.release(segment.memory)
+
+    def _counted(self, segment: Segment) -> Segment:
+        self._allocated_bytes += segment.size
         self._segments += 1
-        return self._handed_out(Segment(self, size))
+        return self._handed_out(segment)
 
     @staticmethod
     def _handed_out(segment: Segment) -> Segment:
