@@ -128,10 +128,10 @@ def buffer_of(source: str, *arguments: object) -> Iterator[Buffer]:
 class Feed:
     """A source and the buffer of it, which a test, or one test after the other, sends the next pulses of `beam` through."""
 
-    def __init__(self, source: ZmqSource, buffer: Buffer) -> None:
+    def __init__(self, source: ZmqSource, buffer: Buffer, *, next_pulse_id: int = 1) -> None:
         self.source = source
         self.buffer = buffer
-        self.next_pulse_id = 1
+        self.next_pulse_id = next_pulse_id
 
     def send(self, count: int) -> range:
         """Sends the next so many pulses; returns their ids once the buffer holds them all."""
