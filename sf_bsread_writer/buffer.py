@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before the imports, which take so long that a sign
 import argparse
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -16,6 +17,7 @@ from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.commandline import Parser, size
 from sf_bsread_writer.ending import run_to_its_end
 from sf_bsread_writer.errors import ExitCode
+from sf_bsread_writer.notify import ServiceManager
 from sf_bsread_writer.relay.config import (
     ALL_INTERFACES,
     DEFAULT_BUFFER_LENGTH,
@@ -24,6 +26,7 @@ from sf_bsread_writer.relay.config import (
     BufferConfig,
 )
 from sf_bsread_writer.relay.service import Relay
+from sf_bsread_writer.relay.statusline import StatusLine
 from sf_bsread_writer.ring.memory import default_memory_limit_bytes, memory_warning
 from sf_bsread_writer.startup import hand_over
 from sf_bsread_writer.zmtp.address import parse_address
@@ -107,7 +110,8 @@ async def serve(config: BufferConfig) -> ExitCode:
         logger.warning("%s", warning)
     hand_over(asyncio.get_running_loop(), relay.stop)
     await relay.start()
-    await relay.run()
+    async with ServiceManager().informed(StatusLine(relay.statistics, time.monotonic)):
+        await relay.run()
     return ExitCode.COMPLETE
 
 

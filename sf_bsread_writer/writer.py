@@ -27,6 +27,7 @@ from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.hdf5.compressing import WAITING_BYTES
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.message.types import Compression
+from sf_bsread_writer.notify import ServiceManager
 from sf_bsread_writer.privileges import switch_user
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.server import Server
@@ -186,11 +187,17 @@ async def serve(config: WriterConfig) -> ExitCode:
         destination.prepare()
     hand_over(loop, service.interrupt)
     await server.start()
-    try:
-        return await service.run()
-    finally:
-        await server.stop()
-        await service.join()
+    async with ServiceManager().informed(lambda: _status_line(service)):
+        try:
+            return await service.run()
+        finally:
+            await server.stop()
+            await service.join()
+
+
+def _status_line(service: WriterService) -> str:
+    statistics = service.statistics()
+    return f"{service.status}, {statistics.rows} rows" + (f" in {statistics.output_file}" if statistics.output_file else "")
 
 
 def _call_soon(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:

@@ -1,14 +1,19 @@
 """The conda recipe and the systemd unit say what pyproject.toml and the programs say."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import sf_bsread_writer
 from sf_bsread_writer import buffer
+from sf_bsread_writer.errors import ExitCode
+from sf_bsread_writer.notify import LONGEST_INTERVAL_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,3 +56,24 @@ def test_unit_with_the_example_settings_is_a_command_line_that_the_buffer_takes(
     assert Path(program).name == "sf_bsread_buffer"
     config = buffer.config_from(buffer.parser().parse_args(arguments))
     assert (str(config.source), config.port, config.buffer_length) == (settings["STREAM"], int(settings["OUTPUT_PORT"]), 6000)
+
+
+@pytest.mark.parametrize("unit", sorted((ROOT / "deploy" / "systemd").glob("*.service")), ids=lambda unit: unit.name)
+def test_systemd_finds_nothing_wrong_with_the_unit_and_little_exposed(unit: Path, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = re.sub(r"/opt/sf_bsread_writer/bin/\w+", "/bin/true", unit.read_text(encoding="utf-8"))
+    instance = tmp_path / unit.name.replace("@", "@instance")
+    instance.write_text(text, encoding="utf-8")
+    for arguments in (["verify", "--man=no"], ["security", "--offline=yes", "--threshold=20"]):
+        done = subprocess.run([analyze, *arguments, str(instance)], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_stuck_service_is_restarted_and_one_that_is_told_to_stop_has_time() -> None:
+    for unit in (ROOT / "deploy" / "systemd").glob("*.service"):
+        settings = dict(re.findall(r"^(\w+)=(.*)$", unit.read_text(encoding="utf-8"), re.MULTILINE))
+        assert settings["Type"] == "notify"
+        assert float(settings["WatchdogSec"]) > 2 * LONGEST_INTERVAL_S
+        assert settings["RestartPreventExitStatus"] == str(int(ExitCode.USAGE))
