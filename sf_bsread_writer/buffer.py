@@ -18,6 +18,7 @@ from sf_bsread_writer.commandline import Parser, size
 from sf_bsread_writer.ending import run_to_its_end
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.notify import ServiceManager
+from sf_bsread_writer.relay.access import Access, parse_network
 from sf_bsread_writer.relay.config import (
     ALL_INTERFACES,
     DEFAULT_BUFFER_LENGTH,
@@ -78,6 +79,13 @@ def parser() -> Parser:
         "--bind", default=ALL_INTERFACES, metavar="ADDRESS", help="address to serve clients on; default all interfaces"
     )
     result.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="serve only clients from this address or network, such as 10.1.0.0/16; can be given several times",
+    )
+    result.add_argument(
         "--max_clients",
         type=int,
         default=DEFAULT_MAX_CLIENTS,
@@ -97,6 +105,7 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
         memory_limit_bytes=default_memory_limit_bytes() if given.memory_limit is None else given.memory_limit,
         mode=given.mode,
         bind=given.bind,
+        access=Access(networks=tuple(map(parse_network, given.allow))),
         max_clients=given.max_clients,
         store=given.store,
     )

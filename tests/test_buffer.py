@@ -77,6 +77,7 @@ def test_a_port_in_use_ends_it_at_once(source: Source) -> None:
         (["tcp://localhost:9999", "--memory_limit", "lots"], "size 'lots'"),
         (["tcp://localhost:9999", "--memory_limit", "1M"], "give at least 16M"),
         (["tcp://localhost:9999", "--max_clients", "0"], "0 clients at most"),
+        (["tcp://localhost:9999", "--allow", "10.0.0.0/8", "--allow", "10.0.0.1/8"], "network '10.0.0.1/8' is not usable"),
         ([], "required: stream"),
     ],
 )

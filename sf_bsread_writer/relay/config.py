@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sf_bsread_writer.errors import UsageError
 from sf_bsread_writer.message.scanner import Limits
+from sf_bsread_writer.relay.access import Access
 from sf_bsread_writer.ring.memory import check_memory_limit, default_memory_limit_bytes, limits_within
 from sf_bsread_writer.ring.segment import MIB
 from sf_bsread_writer.zmtp.address import Address
@@ -14,6 +15,7 @@ DEFAULT_PORT = 8082
 DEFAULT_BUFFER_LENGTH = 100
 DEFAULT_MAX_CLIENTS = 256
 ALL_INTERFACES = "0.0.0.0"
+EVERYBODY = Access()
 
 _LARGEST_SEGMENT_BYTES = 8 * MIB
 _SMALLEST_SEGMENTS = 16
@@ -25,8 +27,8 @@ class BufferConfig:
     """One buffer.
 
     ``source`` is what it connects to, ``mode`` how (``auto`` finds out whether it is PUSH or PUB); clients connect to
-    ``bind``:``port`` (port 0: any free one). It keeps the last ``buffer_length`` messages, but never more than
-    ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
+    ``bind``:``port`` (port 0: any free one), from where ``access`` lets them. It keeps the last ``buffer_length`` messages, but
+    never more than ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
     ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """
@@ -38,6 +40,7 @@ class BufferConfig:
     memory_limit_bytes: int = field(default_factory=default_memory_limit_bytes)
     mode: Mode = "auto"
     bind: str = ALL_INTERFACES
+    access: Access = EVERYBODY
     max_clients: int = DEFAULT_MAX_CLIENTS
     segment_bytes: int | None = None
     store: Path | None = None

@@ -55,6 +55,7 @@ class Relay:
             on_connection=self._welcome,
             max_clients=config.max_clients,
             on_trouble=self._refused,
+            admits=self._admits,
         )
         self._clients: dict[Client, None] = {}
         self._copies = CopyBudget(config.copies_bytes)
@@ -84,6 +85,8 @@ class Relay:
             config.memory_limit_bytes >> 20,
         )
         logger.info("%s", _beginning(config.store, self._ring.statistics()))
+        limit = "" if config.access.networks else "; --allow limits that"
+        logger.info("Clients may connect from %s%s", config.access, limit)
 
     async def run(self) -> None:
         """Relays until `stop`; raises what ended a part of it that must not end."""
@@ -143,6 +146,13 @@ class Relay:
         return serving_role(ready), holdings_properties(
             oldest_pulse_id=held.oldest_pulse_id, newest_pulse_id=held.newest_pulse_id, messages=held.messages
         )
+
+    def _admits(self, host: str) -> bool:
+        if self._config.access.allows(host):
+            return True
+        text = f"A client at {host} was turned away: clients may connect from {self._config.access}; see --allow"
+        self._complaints.add_reason("turned away", text, now_s=time.monotonic())
+        return False
 
     def _refused(self, text: str) -> None:
         self._complaints.add("refused", f"Client refused: {text}", now_s=time.monotonic())
@@ -238,6 +248,8 @@ def _log_summary(statistics: RelayStatistics) -> None:
     )
     if statistics.ring.evicted_by_memory:
         logger.info("%d messages went earlier than --buffer_length says, for want of memory", statistics.ring.evicted_by_memory)
+    if statistics.listener.turned_away:
+        logger.info("%d connections were turned away, see --allow", statistics.listener.turned_away)
     if source.anomalies:
         logger.info("Anomalies: %s", _counts(source.anomalies))
 

@@ -31,9 +31,13 @@ _NO_DESCRIPTORS_PAUSE_S = 0.2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerStatistics:
-    """Counts since the start; ``reasons`` are the last refusals and failures, oldest first, each with the peer's address."""
+    """Counts since the start; ``reasons`` are the last refusals and failures, oldest first, each with the peer's address.
+
+    ``turned_away`` are peers that were not admitted, and got no word.
+    """
 
     accepted: int
+    turned_away: int
     refused: int
     failed_handshakes: int
     reasons: tuple[str, ...]
@@ -66,6 +70,8 @@ class Listener:
         After this long without READY the peer is dropped.
     on_trouble
         Gets one line for each refused or failed peer, if given.
+    admits
+        Gets the numeric host of each peer; those for which it is False are closed at once, before any handshake.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class Listener:
         max_clients: int = 256,
         handshake_timeout_s: float = 5.0,
         on_trouble: Callable[[str], None] | None = None,
+        admits: Callable[[str], bool] = lambda host: True,
     ) -> None:
         self.host = host
         self.port = port
@@ -86,11 +93,13 @@ class Listener:
         self._max_clients = max_clients
         self._timeout_s = handshake_timeout_s
         self._on_trouble = on_trouble
+        self._admits = admits
         self._socket: socket.socket | None = None
         self._accepting = False
         self._handshakes: set[asyncio.Task[None]] = set()
         self._open: list[Connection] = []
         self._accepted = 0
+        self._turned_away = 0
         self._refused = 0
         self._failed = 0
         self._reasons: deque[str] = deque(maxlen=_KEPT_REASONS)
@@ -122,7 +131,11 @@ class Listener:
     def statistics(self) -> ListenerStatistics:
         """A snapshot."""
         return ListenerStatistics(
-            accepted=self._accepted, refused=self._refused, failed_handshakes=self._failed, reasons=tuple(self._reasons)
+            accepted=self._accepted,
+            turned_away=self._turned_away,
+            refused=self._refused,
+            failed_handshakes=self._failed,
+            reasons=tuple(self._reasons),
         )
 
     def _resume(self) -> None:
@@ -138,7 +151,7 @@ class Listener:
     def _accept(self) -> None:
         assert self._socket is not None
         try:
-            sock, _ = self._socket.accept()
+            sock, (host, *_) = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return
         except OSError as error:
@@ -148,6 +161,10 @@ class Listener:
             self._complain(
                 f"cannot accept a connection on port {self.port}: {error.strerror or error}; close clients or raise the limit"
             )
+            return
+        if not self._admits(host):
+            self._turned_away += 1
+            sock.close()
             return
         task = asyncio.get_running_loop().create_task(self._welcome(sock))
         self._handshakes.add(task)

@@ -1,6 +1,8 @@
 """The buffer between real sources and real readers: libzmq at both ends."""
 
+import contextlib
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ import zmq
 
 from sf_bsread_writer.errors import SetupError, StateError
 from sf_bsread_writer.message.headers import parse_main_header
+from sf_bsread_writer.relay.access import Access, parse_network
 from sf_bsread_writer.relay.config import BufferConfig
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.testing.messages import message_of
@@ -509,3 +512,31 @@ def test_a_taken_port_is_an_error_that_names_it(sockets: Zmq, source: Socket) ->
 def test_a_buffer_that_was_not_started_does_not_run(source: Socket) -> None:
     with pytest.raises(StateError, match="call start"):
         Relay(config(source)).run().send(None)
+
+
+def test_only_clients_of_allowed_networks_are_served(source: Socket, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    access = Access(networks=(parse_network("127.0.0.2"), parse_network("::1")))
+    with relaying(config(source, bind="0.0.0.0", access=access)) as relay:
+        assert "Clients may connect from 127.0.0.2/32, ::1/128" in caplog.messages
+        for host, answer in [("127.0.0.1", b""), ("127.0.0.3", b""), ("127.0.0.1", b""), ("127.0.0.2", b"\xff")]:
+            with socket.create_connection(("127.0.0.1", relay.address.port), timeout=10, source_address=(host, 0)) as client:
+                client.sendall(b"\xff" + bytes(8) + b"\x7f\x03")
+                with contextlib.suppress(ConnectionResetError):
+                    assert client.recv(1) == answer
+        statistics = relay.statistics().listener
+        assert (statistics.turned_away, statistics.refused) == (3, 0)
+    told = [message.partition(":")[0] for message in caplog.messages if "turned away: " in message]
+    assert told == ["A client at 127.0.0.1 was turned away", "A client at 127.0.0.3 was turned away"]
+
+
+def test_a_client_by_way_of_ipv6_is_judged_by_its_own_address(source: Socket) -> None:
+    access = Access(networks=(parse_network("127.0.0.1"),))
+    with relaying(config(source, bind="::", access=access)) as relay:
+        for host, served in [("127.0.0.1", True), ("::1", False)]:
+            with socket.create_connection((host, relay.address.port), timeout=10) as client:
+                try:
+                    answer = client.recv(1)
+                except ConnectionResetError:
+                    answer = b""
+                assert bool(answer) == served

@@ -94,7 +94,9 @@ def test_a_client_is_handed_over_with_its_wishes_and_sees_our_properties(role: S
             assert await Traffic(client).message() == [b"header", b"value"]
             client.close()
             connection.close()
-            assert hall.listener.statistics() == ListenerStatistics(accepted=1, refused=0, failed_handshakes=0, reasons=())
+            assert hall.listener.statistics() == ListenerStatistics(
+                accepted=1, turned_away=0, refused=0, failed_handshakes=0, reasons=()
+            )
 
     run(main)
 
@@ -126,7 +128,7 @@ def test_a_stranger_is_named_dropped_and_counted_and_the_next_client_served(stra
             assert trouble.startswith(f"tcp://127.0.0.1:{port} ")
             assert stranger.complaint in trouble
             (await connect(hall.address, role=SocketType.PULL)).close()
-            statistics = ListenerStatistics(accepted=1, refused=0, failed_handshakes=1, reasons=(trouble,))
+            statistics = ListenerStatistics(accepted=1, turned_away=0, refused=0, failed_handshakes=1, reasons=(trouble,))
             assert hall.listener.statistics() == statistics
 
     run(main)
