@@ -326,6 +326,8 @@ class ZmtpStream:
                 case CommandFrame(name=name, data=data):
                     self._on_command(name, data)
                 case Dropped(kind=kind, text=text):
+                    if self._is_buffer:
+                        self._take_announced(1, time.time_ns())
                     self._complaints.add(kind, f"Dropped a message from {self._address} ({kind}): {text}", now_s=time.monotonic())
                     self._deliver(BadMessage(kind=kind))
 

@@ -230,6 +230,7 @@ class Dropped:
     """One message that is not passed on, or an in-band command.
 
     ``kind`` is one of `DROP_KINDS`; ``text`` says what was wrong, with the value; it lay at start..stop (stop exclusive).
+    Of one that was too large nothing is left, and both are the place where it began.
     """
 
     kind: str
@@ -245,6 +246,7 @@ DROP_KINDS: Sequence[str] = (
     "bad main header",  # first frame is no JSON, or a value is out of range
     "unknown htype",  # JSON, but of another kind
     "no data header",  # main header alone
+    "too large",  # more bytes or frames than are accepted
 )
 
 Event = Run | CommandFrame | Dropped

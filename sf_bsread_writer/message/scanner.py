@@ -6,6 +6,7 @@ headers byte by byte. Up to the first message where that fails, everything is kn
 layout remembered. Nothing is believed that was not compared: a wrong guess costs time only.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,9 +24,10 @@ from sf_bsread_writer.message.layout import (
     Layout,
     Run,
 )
+from sf_bsread_writer.message.oversized import Oversized
 from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.message.walk import Limits, Progress, Walk
-from sf_bsread_writer.zmtp.frames import COMMAND, LONG, MORE, parse_command
+from sf_bsread_writer.zmtp.frames import COMMAND, LONG, MORE, FrameHeader, parse_command
 
 __all__ = ["Event", "Limits", "Scan", "Scanner"]
 
@@ -49,8 +51,8 @@ class Scan:
     """What one call of `Scanner.scan` found.
 
     ``events`` in order of arrival. Everything before ``consumed`` is done with; what lies in consumed..stop is the beginning of a
-    message. ``stop`` is smaller than the one given when a command inside an unfinished message was cut out. Another call makes
-    progress only when its stop is at least ``need``: until then the owner need not call.
+    message. ``stop`` is smaller than the one given when a command inside an unfinished message was cut out, or bytes of a message
+    that is too large. Another call makes progress only when its stop is at least ``need``: until then the owner need not call.
     """
 
     events: list[Event]
@@ -74,6 +76,8 @@ class Scanner:
         self._batch = 1
         self._new_in_a_row = 0  # messages walked last, of layouts that were not known
         self._walk: Walk | None = None
+        self._oversized: Oversized | None = None
+        self._lost: PeerError | None = None  # behind the events of the last scan
         self._partial_bytes = 0
 
     @property
@@ -83,29 +87,39 @@ class Scanner:
 
     def reset(self) -> None:
         """Forgets an unfinished message (the connection was lost) and keeps the layouts."""
-        self._walk = None
+        self._walk = self._oversized = self._lost = None
         self._partial_bytes = 0
 
     def scan(self, data: NDArray[np.uint8], view: memoryview, start: int, stop: int) -> Scan:
         """Cuts ``data[start:stop]`` into events; ``view`` is the same memory.
 
-        Raises `PeerError` when framing is lost (reserved flag bits, a length over a limit): the connection is of no more use.
+        Raises `PeerError` when framing is lost (reserved flag bits, an impossible length): the connection is of no more use.
         If there are events before that place, they are returned first, and the next call raises.
         """
+        if self._lost is not None:
+            raise self._lost
         found = _Found(data, view)
         position = start
         while True:
-            position = self._take_alike(found, position, stop)
-            walk = self._walk or Walk(self.limits)
             try:
+                if self._oversized is not None:
+                    stop = self._pass_over(found, position, stop)
+                    if self._oversized is not None:
+                        return Scan(events=found.events(), consumed=position, stop=stop, need=stop + 1)
+                position = self._take_alike(found, position, stop)
+                walk = self._walk or Walk(self.limits)
                 progress = walk.advance(data, view, position, stop, like=self._like())
                 if progress is Progress.COMMAND:
                     position, stop = self._take_command(found, walk, position, stop)
                     continue
-            except PeerError:
+                if progress is Progress.TOO_LARGE:
+                    stop = self._begin_to_pass_over(found, walk, position, stop)
+                    continue
+            except PeerError as error:
                 self.reset()
                 if not found:
                     raise
+                self._lost = error
                 return Scan(events=found.events(), consumed=position, stop=stop, need=stop)
             if progress is Progress.SHORT:
                 self._walk = walk
@@ -231,18 +245,40 @@ class Scanner:
 
     def _take_command(self, found: "_Found", walk: Walk, start: int, stop: int) -> tuple[int, int]:
         """Gives the places where the message and the bytes begin and end once the command is out of the way."""
-        frame = walk.command
-        if frame is None:
-            raise RuntimeError("a walk stopped at a command that it does not have")
-        name, content = parse_command(bytes(found.view[frame.body_start : frame.body_stop]))
-        found.command(name, content)
+        frame = found.command(walk.command)
         if walk.n_frames == 0:
             return frame.body_stop, stop
         # libzmq sends its heartbeats between the frames of a message too: what is kept and passed on is the message without it.
         self._walk = walk
-        position = start + walk.length
-        found.data[position : stop - (frame.body_stop - position)] = found.data[frame.body_stop : stop]
-        return start, stop - (frame.body_stop - position)
+        return start, found.cut(start + walk.length, frame.body_stop, stop)
+
+    # What is too large ---------------------------------------------------------------------------------------------------------
+
+    def _begin_to_pass_over(self, found: "_Found", walk: Walk, start: int, stop: int) -> int:
+        """Cuts out what has been walked of a message over a limit; gives the new end of the bytes."""
+        name = "a message"
+        if walk.n_frames:
+            begin, length = int(walk.starts[0]) + start, int(walk.lengths[0])
+            with suppress(MessageError):
+                name = f"pulse {parse_main_header(found.view[begin : begin + length]).pulse_id}"
+        self._oversized = Oversized(self.limits, walked_bytes=walk.length, text=f"{name} {walk.excess}")
+        self._walk = None
+        self._partial_bytes = 0
+        return found.cut(start, start + walk.length, stop)
+
+    def _pass_over(self, found: "_Found", start: int, stop: int) -> int:
+        """Cuts out what has arrived of a message that is too large, if one is under way; gives the new end of the bytes."""
+        place = start
+        while self._oversized is not None:
+            progress, place = self._oversized.advance(found.view, place, stop)
+            if progress is Progress.WHOLE:
+                found.drop("too large", self._oversized.text, start, start)
+                self._oversized = None
+            elif progress is Progress.COMMAND:
+                place = found.command(self._oversized.command).body_stop
+            else:
+                break
+        return found.cut(start, place, stop)
 
     def _layout_of(
         self, body: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], dh_compression: Compression
@@ -320,14 +356,24 @@ class _Found:
         self._end_run()
         self._events.append(Dropped(kind=kind, text=text, start=start, stop=stop))
 
-    def command(self, name: str, content: bytes) -> None:
+    def command(self, frame: FrameHeader | None) -> FrameHeader:
+        """Takes the command of that frame, at which a walk stopped; gives it back."""
+        if frame is None:
+            raise RuntimeError("a walk stopped at a command that it does not have")
         self._end_run()
+        name, content = parse_command(bytes(self.view[frame.body_start : frame.body_stop]))
         self._events.append(CommandFrame(name=name, data=content))
+        return frame
 
     def events(self) -> list[Event]:
         """All of it; the collector is empty afterwards."""
         self._end_run()
         return self._events
+
+    def cut(self, start: int, stop: int, end: int) -> int:
+        """Takes the bytes start..stop (stop exclusive) out of those that end at ``end``, where they end then."""
+        self.data[start : end - (stop - start)] = self.data[stop:end]
+        return end - (stop - start)
 
     def _end_run(self) -> None:
         if not self._rows:

@@ -16,7 +16,6 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.message.layout import LONG_HEADER_BYTES, SHORT_HEADER_BYTES, Layout
 from sf_bsread_writer.zmtp.frames import LONG, MORE, FrameHeader, read_frame_header
 
@@ -40,13 +39,14 @@ _STRIDE_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one peer may make us hold.
+    """What one peer may make us hold. A message beyond that is passed over, up to ``max_skipped_bytes``.
 
     Attributes
     ----------
     max_frames : the default has room for 2 headers, and value and timestamp of 65536 channels
     max_layouts : layouts remembered; slow channels at 2, 5 and 10 times the pulse make 4, texts of changing length any number
     max_layout_bytes : what these may hold, data headers included; the largest known stream needs 1.5 MB for each
+    max_skipped_bytes : a message that is longer is none: what stands for its length is damage, and its end would never come
     """
 
     max_frame_bytes: int = 256 * MIB
@@ -54,6 +54,14 @@ class Limits:
     max_message_bytes: int = 1024 * MIB
     max_layouts: int = MAX_LAYOUTS
     max_layout_bytes: int = 64 * MIB
+    max_skipped_bytes: int = 1024 * MIB
+
+    @property
+    def advice(self) -> str:
+        """What to do about a message that is over a limit of bytes."""
+        usual = Limits()
+        is_for_want_of_memory = self.max_frame_bytes < usual.max_frame_bytes or self.max_message_bytes < usual.max_message_bytes
+        return "give more --memory_limit" if is_for_want_of_memory else "mend the sender"
 
 
 class Progress(Enum):
@@ -62,12 +70,13 @@ class Progress(Enum):
     WHOLE = "the message ends here"
     SHORT = "the bytes end here"
     COMMAND = "a whole command frame stands here"
+    TOO_LARGE = "the message is over a limit"
 
 
 class Walk:
     """The frames of one message that have arrived whole, main header first."""
 
-    __slots__ = ("_lengths", "_limits", "_starts", "command", "length", "need")
+    __slots__ = ("_lengths", "_limits", "_starts", "command", "excess", "length", "need")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -79,6 +88,8 @@ class Walk:
         """After SHORT: how many bytes from the message's first one on must be there before another step can succeed."""
         self.command: FrameHeader | None = None
         """After COMMAND: that frame, in the place given to `advance`."""
+        self.excess = ""
+        """After TOO_LARGE: what is, and what can be done."""
 
     @property
     def n_frames(self) -> int:
@@ -132,13 +143,12 @@ class Walk:
                 begin = position + LONG_HEADER_BYTES
                 length = int.from_bytes(view[position + 1 : begin], "big")
                 if length > limits.max_frame_bytes:
-                    return self._special(view, base, stop)
+                    return self._too_large_a_frame(length, view, base, stop)
             else:
                 return self._special(view, base, stop)
             end = begin + length
             if end > stop or end - base > limits.max_message_bytes or len(starts) >= limits.max_frames:
-                self._check(end - base)
-                return self._short(end - base + (SHORT_HEADER_BYTES if flags & MORE else 0))
+                return self._short_or_too_large(end - base, is_last=not flags & MORE)
             starts.append(begin - base)
             lengths.append(length)
             self.length = end - base
@@ -160,14 +170,22 @@ class Walk:
         self.command = header
         return Progress.COMMAND
 
-    def _check(self, message_bytes: int) -> None:
-        if message_bytes > self._limits.max_message_bytes:
-            raise PeerError(
-                f"sent a message of at least {message_bytes} bytes, more than the {self._limits.max_message_bytes} accepted; "
-                "raise the limit or mend the sender"
-            )
-        if self.n_frames >= self._limits.max_frames:
-            raise PeerError(f"sent a message of more than {self._limits.max_frames} frames; raise the limit or mend the sender")
+    def _too_large_a_frame(self, length: int, view: memoryview, base: int, stop: int) -> Progress:
+        if length > self._limits.max_skipped_bytes:
+            return self._special(view, base, stop)
+        self.excess = f"has a frame of {length} bytes, at most {self._limits.max_frame_bytes} are accepted: {self._limits.advice}"
+        return Progress.TOO_LARGE
+
+    def _short_or_too_large(self, message_bytes: int, *, is_last: bool) -> Progress:
+        """The next frame is not there yet, or too much; with it, the message has so many bytes."""
+        limits = self._limits
+        if self.n_frames >= limits.max_frames:
+            self.excess = f"has more than {limits.max_frames} frames: mend the sender"
+        elif message_bytes > limits.max_message_bytes:
+            self.excess = f"has {message_bytes} bytes or more, at most {limits.max_message_bytes} are accepted: {limits.advice}"
+        else:
+            return self._short(message_bytes + (0 if is_last else SHORT_HEADER_BYTES))
+        return Progress.TOO_LARGE
 
     def _jump(self, data: NDArray[np.uint8], base: int, stop: int, like: Layout) -> bool:
         """Takes the frames from here on that have the same headers as in ``like``; True if they end the message."""
@@ -175,7 +193,8 @@ class Walk:
         if index >= like.n_frames - 1:
             return False
         shift = self.length - int(like.frame_ends[index - 1] if index else 0)
-        reached = int(np.searchsorted(like.frame_ends, stop - base - shift, "right"))  # frames that would lie before stop
+        room = min(stop - base, self._limits.max_message_bytes)
+        reached = int(np.searchsorted(like.frame_ends, room - shift, "right"))  # frames that would lie within it
         if reached <= index:
             return False
         first, last = int(like.template_of_frame[index]), int(like.template_of_frame[reached])
@@ -187,8 +206,6 @@ class Walk:
         self._starts.frombytes((like.frame_starts[index:reached] + shift).tobytes())
         self._lengths.frombytes(like.frame_lengths[index:reached].tobytes())
         self.length = int(like.frame_ends[reached - 1]) + shift
-        if self.length > self._limits.max_message_bytes:
-            self._check(self.length)
         return reached == like.n_frames - 1
 
     def _stride(self, data: NDArray[np.uint8], view: memoryview, base: int, stop: int, most: int) -> None:

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 
+import numpy as np
 import pytest
 
 from sf_bsread_writer.acquire.receive import BadMessage, Connected, Disconnected, Pulses, StreamEvent, ZmtpStream
+from sf_bsread_writer.message.scanner import Limits
 from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.testing.messages import message_of, renumbered, stream_of
 from sf_bsread_writer.testing.wire import Source
-from sf_bsread_writer.zmtp.extension import Started, StartPoint, StartRequest, encode_extension, holdings_properties
+from sf_bsread_writer.zmtp.extension import Started, StartPoint, StartRequest, encode_extension, encode_run, holdings_properties
 
 MESSAGE = message_of(1, {"A": 1.0})
 BUFFER = holdings_properties(oldest_pulse_id=1, newest_pulse_id=1, messages=1)
@@ -111,3 +113,32 @@ def test_after_a_lost_connection_a_buffer_is_asked_for_what_comes_behind_the_hig
 
     with Source(BUFFER) as source:
         asyncio.run(asyncio.wait_for(life(source), 10))
+
+
+def test_a_dropped_message_takes_its_own_arrival_time_with_it() -> None:
+    arrivals_ns: list[int] = []
+    last = asyncio.Event()
+
+    def deliver(event: StreamEvent) -> None:
+        if isinstance(event, Pulses):
+            arrivals_ns.extend(event.arrivals_ns.tolist())
+            if 3 in event.run.pulse_ids:
+                last.set()
+
+    async def life(source: Source) -> None:
+        limits = Limits(max_frame_bytes=1000)
+        stream = ZmtpStream(source.address, mode="auto", name="test", pool=SegmentPool(1 << 20, 1 << 16), limits=limits)
+        running = asyncio.create_task(stream.run(deliver))
+        await stream.open(StartPoint("pulse", 1))
+        await asyncio.to_thread(source.accept)
+        started = Started(generation=1, now_ns=0, oldest_pulse_id=1, newest_pulse_id=3, messages=3, first_sequence=0)
+        announced = encode_run(0, np.array([10, 20, 30]))
+        large = message_of(2, {"A": np.zeros(1000)})
+        source.send(encode_extension(started) + announced + stream_of([MESSAGE, large, renumbered(MESSAGE, 3)]))
+        await last.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    with Source(BUFFER) as source:
+        asyncio.run(asyncio.wait_for(life(source), 10))
+    assert arrivals_ns == [10, 30]

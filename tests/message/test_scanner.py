@@ -1,6 +1,7 @@
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def flat(events: Sequence[Event], memory: bytes | None = None) -> Found:
             found.append(("command", event.name, event.data))
         elif isinstance(event, Dropped):
             assert event.kind in DROP_KINDS
-            assert event.start < event.stop
+            assert event.start < event.stop or (event.kind == "too large" and event.start == event.stop)
             found.append(("dropped", event.kind))
         else:
             found += [("message", *check_message(event, i)) for i in range(len(event))]
@@ -576,19 +577,65 @@ AT = [main(), bytes(1000), bytes(300), bytes(300), b""]
 
 
 @pytest.mark.parametrize(("frames", "text"), OVER.values(), ids=OVER.keys())
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("pieces", [1, 7, 10_000])
 @pytest.mark.parametrize("speculate", [True, False])
-def test_what_is_over_a_limit_is_refused_before_and_after_it_has_arrived(
-    frames: list[bytes], text: str, whole: bool, speculate: bool
+def test_what_is_over_a_limit_is_passed_over_alone(frames: list[bytes], text: str, pieces: int, speculate: bool) -> None:
+    stream = stream_of([AT, frames, AT, frames, frames, AT])
+    cut = [stream[i : i + pieces] for i in range(0, len(stream), pieces)]
+    at, over = ("message", *AT), ("dropped", "too large")
+    events = scan_pieces(cut, Scanner(LIMITS, speculate=speculate))
+    assert flat(events) == [at, over, at, over, over, at]
+    for event in events:
+        if isinstance(event, Dropped):
+            assert event.text.startswith("pulse 1 has ")
+            assert text in event.text
+
+
+def test_a_frame_over_the_limit_is_given_up_when_its_header_has_come_and_nothing_of_it_is_kept() -> None:
+    scanner = Scanner(LIMITS)
+    memory = bytearray(encode_frame(main(), more=True) + encode_frame_header(1_000_000) + bytes(500))
+    scan = scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), 0, len(memory))
+    assert (scan.consumed, scan.stop, scanner.partial_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("pieces", [1, 10_000])
+def test_a_heartbeat_inside_a_message_that_is_passed_over_is_heard(pieces: int) -> None:
+    ping = encode_command("PING", b"\0\0context")
+    large = encode_frame(main(), more=True) + ping + encode_frame(bytes(1001), more=True) + ping + ping + encode_frame(b"")
+    stream = ping + large + stream_of([AT])
+    events = scan_pieces([stream[i : i + pieces] for i in range(0, len(stream), pieces)], Scanner(LIMITS))
+    heard = ("command", "PING", b"\0\0context")
+    assert flat(events) == [heard, heard, heard, heard, ("dropped", "too large"), ("message", *AT)]
+
+
+@pytest.mark.parametrize(
+    ("rest", "text"),
+    [
+        (
+            [encode_frame(bytes(900), more=True)] * 6,
+            r"sent a message of at least 5\d\d\d bytes, .*: mend the sender",
+        ),  # no end in sight
+        ([b"\x08\x00"], "reserved flag bits 0x08"),
+        ([encode_frame_header(1500, command=True)], "announced a frame of 1500 bytes"),
+        ([encode_frame_header(6000)], "announced a frame of 6000 bytes"),
+        ([b"\x04\x00"], "command"),
+    ],
+)
+@pytest.mark.parametrize("begins_with_a_good_one", [True, False])
+def test_what_breaks_a_message_that_is_passed_over_is_a_peer_error(
+    rest: list[bytes], text: str, begins_with_a_good_one: bool
 ) -> None:
-    stream = stream_of([frames])
-    scanner = Scanner(LIMITS, speculate=speculate)
-    assert len(flat(scan_pieces([stream_of([AT])], scanner))) == 1
+    limits = replace(LIMITS, max_skipped_bytes=5000)
+    scanner = Scanner(limits)
+    good = stream_of([AT]) if begins_with_a_good_one else b""
     with pytest.raises(PeerError, match=text):
-        scan_pieces([stream] if whole else bytewise(stream), scanner)
+        scan_pieces(
+            [good + encode_frame(main(), more=True) + encode_frame(bytes(1001), more=True) + b"".join(rest), b"x"], scanner
+        )
+    scanner.reset()
+    assert flat(scan_pieces([stream_of([AT])], scanner)) == [("message", *AT)]
 
 
-def test_a_frame_over_the_limit_is_refused_when_its_header_has_come() -> None:
-    start = encode_frame(main(), more=True) + encode_frame_header(1001)
-    with pytest.raises(PeerError, match="1001"):
-        scan_pieces([start], Scanner(LIMITS))
+def test_a_frame_beyond_all_that_is_passed_over_is_a_peer_error_at_once() -> None:
+    with pytest.raises(PeerError, match="announced a frame of 10737418240 bytes, at most 1000 are accepted"):
+        scan_pieces([encode_frame(main(), more=True) + encode_frame_header(10 << 30)], Scanner(LIMITS))

@@ -270,16 +270,27 @@ def test_memory_stays_the_same_however_long_the_stream_is(sockets: Zmq, source: 
         assert allocated[-1] <= 8 << 16
 
 
-def test_a_message_too_large_for_the_memory_limit_ends_the_connection_and_not_the_buffer(
+def test_a_message_too_large_for_the_memory_limit_is_dropped_alone(
     sockets: Zmq, source: Socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     with relaying(config(source, memory_limit_bytes=16 * MIB)) as relay:
-        send(source, [1], text_of(9 * MIB))
-        relay.wait_until(lambda now: now.source.connections >= 2, "a second connection")
-        send(source, [2])
-        reader = sockets.reader(relay)
-        assert pulse_ids(receive(reader, 1)) == [2]
-    assert re.search(r"lost: the source announced a frame of \d+ bytes, at most 8388608 are accepted", caplog.text)
+        good = send(source, [1])
+        for pulse_id in (2, 3):
+            send(source, [pulse_id], text_of(9 * MIB))
+        many = [scalars(4)[0], *[b""] * 1_000_000]
+        source.send_multipart(many)
+        good += send(source, [5])
+        relay.wait_for_messages(2)
+        assert receive(sockets.reader(relay), 2) == good
+        statistics = relay.statistics()
+        assert (statistics.source.dropped, statistics.source.connections) == ({"too large": 3}, 1)
+        assert (statistics.ring.evicted_by_memory, statistics.ring.memory.segments) == (0, 1)
+    (line,) = [line for line in caplog.messages if line.startswith("Dropped")]
+    assert re.fullmatch(
+        r"Dropped a message from \S+ \(too large\): pulse 2 has a frame of \d+ bytes, at most 8388608 are accepted: "
+        "give more --memory_limit",
+        line,
+    )
 
 
 # Slow clients, and clients that go

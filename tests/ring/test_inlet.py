@@ -194,7 +194,18 @@ def test_bytes_of_the_handshake_without_free_memory_are_an_error() -> None:
 def test_lost_framing_is_an_error_behind_all_that_was_whole() -> None:
     inlet = Inlet(SegmentPool(1 << 20, SEGMENT_BYTES), Limits(max_frame_bytes=1000))
     good = encode_message(text(1, 5))
-    assert kept(pour(inlet, good + encode_message(text(1, 2000)))) == [good]
-    with pytest.raises(PeerError, match="announced a frame of"):
+    assert kept(pour(inlet, good + b"\x78\x00")) == [good]
+    with pytest.raises(PeerError, match="reserved flag bits 0x78"):
         pour(inlet, b"more")
+    inlet.close()
+
+
+def test_a_message_larger_than_all_memory_goes_by_in_the_place_where_it_began() -> None:
+    pool = SegmentPool(2 * SEGMENT_BYTES, SEGMENT_BYTES)
+    inlet = Inlet(pool, Limits(max_frame_bytes=1000, max_message_bytes=1000))
+    good, large = encode_message(text(1, 300)), encode_message([*text(2, 300)[:2], bytes(100 * SEGMENT_BYTES), b""])
+    events = pour(inlet, good + large + good, [1, 5000])
+    assert kept(events) == [good, good]
+    assert [event.kind for event in events if isinstance(event, Dropped)] == ["too large"]
+    assert pool.statistics().segments == 1
     inlet.close()

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,8 +20,9 @@ import pytest
 import zmq
 
 from sf_bsread_writer import buffer, writer
+from sf_bsread_writer.acquire.report import Range
 from sf_bsread_writer.errors import ExitCode
-from sf_bsread_writer.testing.chain import Writer, ZmqSource, buffer_of, writer_of
+from sf_bsread_writer.testing.chain import Writer, ZmqSource, buffer_of, report_in, writer_of
 from sf_bsread_writer.testing.messages import message_of, stream_of
 from sf_bsread_writer.testing.oddities import bitshuffle_frame, data_frame, main_frame
 from sf_bsread_writer.testing.programs import PACKAGE, Program, running
@@ -408,26 +409,26 @@ def test_what_came_before_and_after_broken_bytes_is_kept_by_the_buffer_too(tmp_p
     assert f"Connection to the source at {source.address} lost: the source sent a frame with the reserved flag bits 0x78" in line
 
 
-def test_a_message_that_the_memory_limit_cannot_hold_is_refused_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_buffer", [False, True])
+def test_a_message_that_the_memory_limit_cannot_hold_is_dropped_alone_and_told_at_once(by_buffer: bool, tmp_path: Path) -> None:
     large, path = message_of(3, {"A": np.zeros(1_500_000)}), tmp_path / "x.h5"
-    with (
-        Source() as source,
-        writer_of(str(source.address), tmp_path / "x.h5", "--memory_limit", "16M", connected=False) as writer,
-    ):
-        source.accept()
+    with ZmqSource() as source, ExitStack() as stack:
+        stream = stack.enter_context(buffer_of(source.address)).address if by_buffer else source.address
+        writer = stack.enter_context(writer_of(stream, path, "--memory_limit", "16M"))
         writer.put("/start_pulse_id/1")
-        source.send_messages(a_range(1, 2))
-        writer.wait_for(rows=2)
-        source.send(stream_of([large])[:10_000])
-        writer.program.wait_for_line("lost")
-        source.accept()
-        source.send_messages(a_range(4, 5))
+        source.send_range(1, 2)
+        source.send_frames(large)
+        writer.program.wait_for_line("too large")
+        source.send_range(4, 5)
         writer.put("/stop_pulse_id/5")
         assert writer.program.wait_for_exit() == ExitCode.INCOMPLETE
     assert pulses_in(path) == [1, 2, 4, 5]
-    assert "it announced a frame of 12000000 bytes, at most 8388608 are accepted; if it does send such ones, give more" in (
-        writer.program.output
-    )
+    report = report_in(path)
+    assert (report.dropped, report.reconnects, report.missing) == ({"too large": 1}, 0, (Range(first=3, last=3),))
+    assert (
+        f"[WARNING] Dropped a message from {stream} (too large): pulse 3 has a frame of 12000000 bytes, at most 8388608 are "
+        "accepted: give more --memory_limit"
+    ) in writer.program.lines
 
 
 def test_numbers_beyond_the_machine_are_told_and_do_no_harm() -> None:
