@@ -478,7 +478,8 @@ def test_start_and_end_are_told_in_one_line_each(sockets: Zmq, source: Socket, c
         f"Buffer of {address_of(source)} serves port {port} on 127.0.0.1; it keeps the last 77 messages, in at most 64 MiB"
     )
     assert caplog.messages[1] == "The ring begins empty and is gone when this program ends; with --store DIR it would survive"
-    assert caplog.messages[2] == f"Connected to the source at {address_of(source)} (PUSH)"
+    assert caplog.messages[2] == "Clients may connect from wherever this port can be reached; --allow limits that"
+    assert caplog.messages[3] == f"Connected to the source at {address_of(source)} (PUSH)"
     assert (
         f"Buffer ends: 5 messages, {size} bytes received over 1 connections; dropped: none; cut off: 0; "
         "1 clients served, 0 messages lost by slow ones"
