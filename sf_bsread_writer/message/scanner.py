@@ -24,6 +24,7 @@ from sf_bsread_writer.message.layout import (
     Layout,
     Run,
 )
+from sf_bsread_writer.message.mains import Mains, read_alike
 from sf_bsread_writer.message.oversized import Oversized
 from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.message.walk import Limits, Progress, Walk
@@ -35,6 +36,9 @@ _GATHER_BYTES = 1 << 16
 """Frame header bytes compared at once; more would push each other out of the processor's cache."""
 
 _MAX_BATCH = 256
+
+_MANY_MAINS = 128
+"""So many main headers cost less if they are read all at once."""
 
 _MANY_NEW = 8
 """So many new layouts one after the other, and nothing is guessed any more, until a message that was walked has a known one."""
@@ -205,6 +209,9 @@ class Scanner:
         self, found: "_Found", starts: list[int], bodies: list[int], ends: list[int], layouts: list[Layout | None]
     ) -> int:
         """Reads main headers up to the first message without layout; gives the number of messages taken."""
+        known = [layout for layout in layouts[: layouts.index(None) if None in layouts else None] if layout is not None]
+        if len(known) >= _MANY_MAINS and self._take_alike_mains(found, starts, bodies, ends, known):
+            return len(known)
         taken = 0
         for start, body, end, layout in zip(starts, bodies, ends, layouts, strict=True):
             if layout is None:
@@ -219,9 +226,22 @@ class Scanner:
                     break
                 found.add(start, body, end, main, layout)
             taken += 1
-        for layout in {id(layout): layout for layout in layouts[:taken] if layout is not None}.values():
-            self._used(layout)
+        self._used_each(known[:taken])
         return taken
+
+    def _take_alike_mains(
+        self, found: "_Found", starts: list[int], bodies: list[int], ends: list[int], layouts: list[Layout]
+    ) -> bool:
+        """Takes all that have a layout, unless a main header among them is not like the others."""
+        count = len(layouts)
+        places = np.array([starts[:count], bodies[:count], ends[:count]], np.int64)
+        header_bytes = np.where(found.data[places[0]] == MORE, SHORT_HEADER_BYTES, LONG_HEADER_BYTES)
+        mains = read_alike(found.data, places[0] + header_bytes, places[1])
+        if mains is None or any(layout.dh_compression is not mains.dh_compression for layout in dict.fromkeys(layouts)):
+            return False
+        found.add_all(places, mains, layouts)
+        self._used_each(layouts)
+        return True
 
     # What does not ------------------------------------------------------------------------------------------------------------
 
@@ -304,6 +324,10 @@ class Scanner:
 
     # What is remembered -------------------------------------------------------------------------------------------------------
 
+    def _used_each(self, layouts: list[Layout]) -> None:
+        for layout in dict.fromkeys(layouts):
+            self._used(layout)
+
     def _used(self, layout: Layout) -> None:
         if self._layouts and self._layouts[0] is layout:
             return
@@ -342,15 +366,22 @@ class _Found:
         self.data = data
         self.view = view
         self._events: list[Event] = []
-        self._rows: list[tuple[int, int, int, int, int, int]] = []
+        self._rows: list[tuple[int, int, int, int, int, int]] = []  # start, body, end, pulse id, time, layout
+        self._columns: list[NDArray[np.int64]] = []  # the same of earlier messages of the run, shape (6, messages)
         self._layouts: dict[Layout, int] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._events or self._rows)
+        return bool(self._events or self._rows or self._columns)
 
     def add(self, start: int, body: int, end: int, main: MainHeader, layout: Layout) -> None:
         index = self._layouts.setdefault(layout, len(self._layouts))
         self._rows.append((start, body, end, main.pulse_id, main.global_timestamp_ns, index))
+
+    def add_all(self, places: NDArray[np.int64], mains: Mains, layouts: list[Layout]) -> None:
+        """As `add`, for many; ``places`` are starts, bodies and ends, shape (3, messages)."""
+        indices = [self._layouts.setdefault(layout, len(self._layouts)) for layout in layouts]
+        self._end_rows()
+        self._columns.append(np.vstack((places, mains.pulse_ids, mains.global_timestamps_ns, indices)))
 
     def drop(self, kind: str, text: str, start: int, stop: int) -> None:
         self._end_run()
@@ -375,10 +406,16 @@ class _Found:
         self.data[start : end - (stop - start)] = self.data[stop:end]
         return end - (stop - start)
 
+    def _end_rows(self) -> None:
+        if self._rows:
+            self._columns.append(np.array(self._rows, np.int64).T)
+            self._rows = []
+
     def _end_run(self) -> None:
-        if not self._rows:
+        self._end_rows()
+        if not self._columns:
             return
-        columns = np.array(self._rows, np.int64).T.copy()
+        columns = np.ascontiguousarray(np.concatenate(self._columns, axis=1))
         self._events.append(
             Run(
                 data=self.data,
@@ -392,7 +429,7 @@ class _Found:
                 layouts=tuple(self._layouts),
             )
         )
-        self._rows = []
+        self._columns = []
         self._layouts = {}
 
 

@@ -469,6 +469,15 @@ def test_a_message_that_cannot_be_used_is_dropped_alone(frames: list[bytes], kin
     assert stream[dropped.start : dropped.stop] == stream_of([frames])
 
 
+@pytest.mark.parametrize("odd", [main(7), main(10**18), main(hash="other"), main(dh_compression="lz4"), b"", b"?" * 20, main(-1)])
+@pytest.mark.parametrize("place", [700, 1023])
+def test_main_headers_of_many_messages_are_read_as_each_alone(odd: bytes, place: int) -> None:
+    mains = [main(10**9 - 500 + number) for number in range(1024)]
+    mains[place] = odd
+    stream = stream_of([[first, *message_of(0, SCALARS)[1:]] for first in mains])
+    assert without_kinds(flat(scan_pieces([stream]))) == expected(stream)
+
+
 def test_a_bad_main_header_before_a_known_body_is_dropped_alone() -> None:
     body = message_of(0, SCALARS)[1:]
     mains = [main(0), main(1), b"?" * 20, main(3), main(4), b"", main(6)]
