@@ -62,6 +62,7 @@ class WriterConfig:
     overwrite: bool
     stall_timeout_s: float
     memory_limit_bytes: int
+    min_free_bytes: int
     compression: Compression
 
     @property
@@ -71,6 +72,7 @@ class WriterConfig:
             overwrite=self.overwrite,
             compression=self.compression,
             compressing_bytes=min(WAITING_BYTES, self.memory_limit_bytes // FEWEST_SEGMENTS),
+            min_free_bytes=self.min_free_bytes,
         )
 
     @property
@@ -120,6 +122,14 @@ def parser() -> Parser:
         help="most memory for messages that are not written yet, K, M or G may follow; default 256M, of which 64M are used "
         "unless a message is larger than 8M",
     )
+    result.add_argument(
+        "--min_free",
+        type=size,
+        default=0,
+        metavar="BYTES",
+        help="end the acquisition, file closed, before the disk has less than that left, K, M or G may follow; default 0: when "
+        "the disk is full",
+    )
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return result
 
@@ -141,6 +151,7 @@ def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
         overwrite=given.overwrite,
         stall_timeout_s=given.stall_timeout,
         memory_limit_bytes=given.memory_limit,
+        min_free_bytes=given.min_free,
         compression=Compression(given.compression),
     )
 

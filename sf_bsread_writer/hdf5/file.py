@@ -49,12 +49,14 @@ class FileOptions:
     """What a user may want of a file.
 
     ``overwrite``: a file that has the final name already is replaced; else it is moved aside. ``compression`` is that of images
-    and large arrays that come uncompressed; ``compressing_bytes`` the memory for it, see `CompressingSink`.
+    and large arrays that come uncompressed; ``compressing_bytes`` the memory for it, see `CompressingSink`. ``min_free_bytes``
+    are left free on the disk.
     """
 
     overwrite: bool = False
     compression: Compression = Compression.NONE
     compressing_bytes: int = WAITING_BYTES
+    min_free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +174,8 @@ class PulseFile:
                 self._output.sink.finish()
                 self._output.datasets.complete()
                 h5f.flush(self._output.file.id)
+                self._output.room.expect_cut(self._output.storage.size)
                 self._output.storage.commit(notes)
-                self._output.room.recheck()
                 self._output.writeback.send(self._output.storage.size)
                 if self._failure is None:
                     self._make_room(self._output, self._table.waiting_bytes)
@@ -292,7 +294,7 @@ class PulseFile:
 
 def _open(path: Path, channels: Channels, presence: Presence, options: FileOptions) -> _Output:
     name = make_way(path)
-    try_room(name, INDEX_BLOCK_BYTES + CLOSING_BYTES)
+    try_room(name, INDEX_BLOCK_BYTES + CLOSING_BYTES, min_free_bytes=options.min_free_bytes)
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         partial = Partial(name, descriptor)
@@ -313,7 +315,7 @@ def _open(path: Path, channels: Channels, presence: Presence, options: FileOptio
         file=file,
         datasets=datasets,
         sink=CompressingSink(datasets, options.compression, memory_bytes=options.compressing_bytes),
-        room=Room(path, descriptor),
+        room=Room(path, descriptor, min_free_bytes=options.min_free_bytes),
         writeback=WriteBack(descriptor),
     )
 

@@ -38,6 +38,9 @@ _ADVICE = {
 _FALLOC_FL_KEEP_SIZE = 1
 _RESERVE_STEP_BYTES = 64 << 20
 
+UNKNOWN_BYTES = sys.maxsize
+"""Free space where nobody can tell how much there is."""
+
 
 def output_error(error: BaseException, doing: str, path: Path) -> OutputError:
     """What became impossible, with the path, the reason and what to do; ``errno`` is set if the reason has one."""
@@ -146,14 +149,15 @@ class Room:
 
     Without it the last thing to fail would be the file's own index, and the file would be lost. Reserved space is also written
     to faster (ext4: 1.5 times), since it is found in one piece. Where nothing can be reserved, free space is asked for.
+    ``min_free_bytes`` of the disk are never taken.
     """
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, *, min_free_bytes: int = 0) -> None:
         self._path = path
         self._descriptor = descriptor
-        self._size = 0
+        self._min_free_bytes = min_free_bytes
         self._reserved_end = 0
-        self._can_reserve = True
+        self.can_reserve = True
         self._limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
 
     def ensure(self, end: int, needed_bytes: int) -> None:
@@ -164,26 +168,40 @@ class Room:
         if wanted <= self._reserved_end:
             return
         # Asked for first: a file system that is asked to reserve more than it has may hand out all of it before it refuses.
-        free_bytes = self._free_bytes() + max(0, self._reserved_end - end)
+        free_bytes = self.free_bytes(end)
         if needed_bytes > free_bytes:
-            raise coded_error(errno.ENOSPC, "write on", self._path)
-        if self._can_reserve:
+            raise self._full()
+        if self.can_reserve:
             self._reserve(end, wanted + _RESERVE_STEP_BYTES if needed_bytes + _RESERVE_STEP_BYTES <= free_bytes else wanted)
 
-    def recheck(self) -> None:
-        """To be called after HDF5 has flushed: where it cut the file at its end, what was reserved behind that is lost."""
-        size = os.fstat(self._descriptor).st_size
-        if size < self._size:
+    def expect_cut(self, size: int) -> None:
+        """To be called before the file is given this size: if that cuts it, what was reserved behind its end is lost."""
+        if os.fstat(self._descriptor).st_size > size:
             self._reserved_end = 0
-        self._size = size
+
+    def free_bytes(self, end: int) -> int:
+        """How much can be written behind ``end``; `UNKNOWN_BYTES` where nobody can know."""
+        free_bytes = self._free_bytes()
+        return free_bytes if free_bytes == UNKNOWN_BYTES else free_bytes + max(0, self._reserved_end - end) - self._min_free_bytes
+
+    def _full(self) -> OutputError:
+        if not self._min_free_bytes:
+            return coded_error(errno.ENOSPC, "write on", self._path)
+        kept = f"{self._min_free_bytes / 1e6:g} MB"
+        error = OutputError(
+            f"cannot write on {self._path}: the disk would have less than {kept} left, which --min_free keeps free; "
+            f"{_ADVICE[errno.ENOSPC]}"
+        )
+        error.errno = errno.ENOSPC
+        return error
 
     def _free_bytes(self) -> int:
         try:
             space = os.fstatvfs(self._descriptor)
         except OSError:
-            return sys.maxsize
+            return UNKNOWN_BYTES
         if space.f_blocks == 0:
-            return sys.maxsize  # so say file systems that do not know
+            return UNKNOWN_BYTES  # so say file systems that do not know
         return space.f_bavail * space.f_frsize
 
     def _reserve(self, end: int, reserved_end: int) -> None:
@@ -194,7 +212,7 @@ class Room:
             self._give_back(end)
             raise coded_error(number, "write on", self._path)
         else:
-            self._can_reserve = False  # this file system cannot
+            self.can_reserve = False  # this file system cannot
 
     def _give_back(self, end: int) -> None:
         """Leaves no more reserved than there was before it failed; some file systems keep what they had found until then."""
@@ -203,7 +221,7 @@ class Room:
             self._reserved_end = 0
 
 
-def try_room(partial: Path, needed_bytes: int) -> None:
+def try_room(partial: Path, needed_bytes: int, *, min_free_bytes: int = 0) -> None:
     """Finds out whether so much can be written into a new file of this name, which is not there yet and is not left there.
 
     Raises `OutputError` if not. HDF5 must not begin a file that has no room: it cannot close it then, and crashes at the end.
@@ -213,7 +231,7 @@ def try_room(partial: Path, needed_bytes: int) -> None:
         try:
             if not (lock(descriptor) and is_name_of(partial, descriptor)):
                 raise coded_error(errno.EBUSY, "create", partial)
-            Room(partial, descriptor).ensure(0, needed_bytes)
+            Room(partial, descriptor, min_free_bytes=min_free_bytes).ensure(0, needed_bytes)
         finally:
             if is_name_of(partial, descriptor):
                 partial.unlink()

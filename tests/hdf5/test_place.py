@@ -99,6 +99,30 @@ def test_more_than_the_disk_has_is_refused_without_taking_any_of_it(tmp_path: Pa
         room.ensure(0, 4096)  # what is there can still be had
 
 
+def test_what_is_to_be_left_free_is_not_taken(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("w+b") as file:
+        min_free_bytes = Room(tmp_path / "x", file.fileno()).free_bytes(0) - (1 << 20)
+        room = Room(tmp_path / "x", file.fileno(), min_free_bytes=min_free_bytes)
+        assert room.free_bytes(0) < 256 << 20  # others are at work on this disk
+        with pytest.raises(OutputError, match="MB left, which --min_free keeps free; free some space") as caught:
+            room.ensure(0, 1 << 30)
+        assert (caught.value.errno, os.fstat(file.fileno()).st_blocks) == (errno.ENOSPC, 0)
+
+
+def test_room_that_is_cut_off_with_the_file_s_end_is_reserved_anew(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("w+b") as file:
+        room = Room(tmp_path / "x", file.fileno())
+        file.truncate(2 << 20)
+        room.ensure(2 << 20, 1 << 20)
+        room.expect_cut(1 << 20)
+        file.truncate(1 << 20)
+        assert os.fstat(file.fileno()).st_blocks * 512 < 2 << 20
+        room.ensure(1 << 20, 1 << 20)
+        if not room.can_reserve:
+            pytest.skip("this file system cannot reserve")
+        assert os.fstat(file.fileno()).st_blocks * 512 >= 1 << 20
+
+
 def test_where_nothing_can_be_reserved_or_asked_nothing_is_refused(tmp_path: Path) -> None:
     read, write = os.pipe()  # no file at all
     try:
