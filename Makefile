@@ -13,7 +13,7 @@ help:
 	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
 	@echo "make test    lint and the test suite, as the continuous integration runs it"
 	@echo "make lint    ruff, mypy and the contracts between the folders"
-	@echo "make bench   all benchmarks, some minutes; make bench-relay one of limits relay writer start memory reading"
+	@echo "make bench   all benchmarks, some minutes; make bench-relay one of limits relay writer start memory reading store"
 	@echo "make clean   removes $(VENV), caches and build products"
 	@echo "PYTHON=python3.12 make …   takes another interpreter (3.11 or later)"
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from bench.harness import RESULTS, Result, Sheet, show_promises
 from bench.machine import describe
 
-NAMES = ("limits", "relay", "writer", "start", "memory", "reading")
+NAMES = ("limits", "relay", "writer", "start", "memory", "reading", "store")
 
 
 def main() -> int:

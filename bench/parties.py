@@ -151,11 +151,11 @@ class Filled:
 
 
 @contextmanager
-def buffered(*channels: str, limit: str = "2G", length: int = 10_000_000) -> Iterator[Filled]:
+def buffered(*channels: str, limit: str = "2G", length: int = 10_000_000, options: Sequence[object] = ()) -> Iterator[Filled]:
     """A source and a buffer of it, which holds nothing yet."""
     with source_of(*channels) as source:
         source.process.tell("accept")
-        with buffer_of(source.address, "-b", length, "--memory_limit", limit) as buffer:
+        with buffer_of(source.address, "-b", length, "--memory_limit", limit, *options) as buffer:
             source.process.answer("accepted")
             yield Filled(source, buffer)
 

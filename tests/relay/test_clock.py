@@ -62,3 +62,13 @@ def test_it_is_larger_at_each_call(steps: list[tuple[int, int]]) -> None:
         times.go(steady_ns, step_ns)
         told.append(clock())
     assert all(later > earlier for earlier, later in pairwise(told))
+
+
+def test_it_goes_on_behind_a_time_that_was_told_in_an_earlier_life() -> None:
+    times = Times()
+    earlier_ns = times.wall_ns + SECOND
+    clock = ArrivalClock(lambda: times.wall_ns, lambda: times.steady_ns, after_ns=earlier_ns)
+    times.go(1)
+    assert clock() == earlier_ns + 1
+    times.go(2 * SECOND, SECOND)
+    assert clock() == times.wall_ns
