@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 from sf_bsread_writer import __version__, logs
-from sf_bsread_writer.commandline import Parser, size
+from sf_bsread_writer.commandline import Parser, seconds, size
 from sf_bsread_writer.ending import run_to_its_end
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.notify import ServiceManager
@@ -32,6 +32,7 @@ from sf_bsread_writer.ring.memory import default_memory_limit_bytes, memory_warn
 from sf_bsread_writer.startup import hand_over
 from sf_bsread_writer.zmtp.address import parse_address
 from sf_bsread_writer.zmtp.peer import Mode
+from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,13 @@ def parser() -> Parser:
         default=DEFAULT_MAX_CLIENTS,
         help=f"clients that may be connected at a time; default {DEFAULT_MAX_CLIENTS}",
     )
+    result.add_argument(
+        "--stale_timeout",
+        type=seconds,
+        default=STALE_TIMEOUT_S,
+        metavar="SECONDS",
+        help=f"connect again when the source has sent nothing for so long; default {STALE_TIMEOUT_S:g}, 0 means never",
+    )
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return result
 
@@ -107,6 +115,7 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
         bind=given.bind,
         access=Access(networks=tuple(map(parse_network, given.allow))),
         max_clients=given.max_clients,
+        stale_timeout_s=given.stale_timeout,
         store=given.store,
     )
 

@@ -1,6 +1,6 @@
 """What the command lines of all programs have in common: a mistake is told in one line, and ends with the code for it.
 
-`size` and `positive_seconds` are types of arguments as argparse takes them.
+`size`, `seconds` and `positive_seconds` are types of arguments as argparse takes them.
 """
 
 import argparse
@@ -43,3 +43,11 @@ def positive_seconds(text: str) -> float:
         if 0 < seconds < float("inf"):
             return seconds
     raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds; give for example 30")
+
+
+def seconds(text: str) -> float:
+    """A finite time, or 0; raises ArgumentTypeError with the text."""
+    try:
+        return 0.0 if float(text) == 0 else positive_seconds(text)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds; give for example 300, or 0 for never") from None

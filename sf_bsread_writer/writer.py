@@ -21,7 +21,7 @@ from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
-from sf_bsread_writer.commandline import Parser, positive_seconds, size
+from sf_bsread_writer.commandline import Parser, positive_seconds, seconds, size
 from sf_bsread_writer.ending import run_to_its_end
 from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.hdf5.compressing import WAITING_BYTES
@@ -36,6 +36,7 @@ from sf_bsread_writer.ring.segment import MIB, SegmentPool
 from sf_bsread_writer.startup import hand_over
 from sf_bsread_writer.zmtp.address import Address, parse_address
 from sf_bsread_writer.zmtp.peer import Mode
+from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class WriterConfig:
     output_root: Path | None
     overwrite: bool
     stall_timeout_s: float
+    stale_timeout_s: float
     memory_limit_bytes: int
     min_free_bytes: int
     compression: Compression
@@ -130,6 +132,13 @@ def parser() -> Parser:
         help="end the acquisition, file closed, before the disk has less than that left, K, M or G may follow; default 0: when "
         "the disk is full",
     )
+    result.add_argument(
+        "--stale_timeout",
+        type=seconds,
+        default=STALE_TIMEOUT_S,
+        metavar="SECONDS",
+        help=f"connect again when a plain source has sent nothing for so long; default {STALE_TIMEOUT_S:g}, 0 means never",
+    )
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     return result
 
@@ -150,6 +159,7 @@ def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
         output_root=given.output_root,
         overwrite=given.overwrite,
         stall_timeout_s=given.stall_timeout,
+        stale_timeout_s=given.stale_timeout,
         memory_limit_bytes=given.memory_limit,
         min_free_bytes=given.min_free,
         compression=Compression(given.compression),
@@ -178,6 +188,7 @@ async def serve(config: WriterConfig) -> ExitCode:
         name="sf_bsread_writer",
         pool=pool,
         limits=limits_within(config.memory_limit_bytes, config.segment_bytes),
+        stale_timeout_s=config.stale_timeout_s,
     )
     pool.on_free = lambda: _call_soon(loop, stream.resume)
     with parser().checking():

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from sf_bsread_writer.commandline import Parser, positive_seconds, size
+from sf_bsread_writer.commandline import Parser, positive_seconds, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,17 @@ def test_times_are_seconds(text: str, expected: float) -> None:
 def test_other_texts_are_no_times(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="is not a positive number of seconds; give for example 30"):
         positive_seconds(text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("300", 300.0), ("0", 0.0), ("0.0", 0.0)])
+def test_times_that_may_be_never_are_seconds_or_0(text: str, expected: float) -> None:
+    assert expected == seconds(text)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "nan", "inf", "soon"])
+def test_other_texts_are_no_times_that_may_be_never(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a number of seconds; give for example 300, or 0 for never"):
+        seconds(text)
 
 
 def test_a_mistake_is_told_in_one_line_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:

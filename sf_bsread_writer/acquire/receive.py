@@ -31,6 +31,7 @@ from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.extension import Holdings, Lost, Marked, MarkRequest, Started, StartPoint, StartRequest
 from sf_bsread_writer.zmtp.frames import encode_pong
 from sf_bsread_writer.zmtp.peer import Connection, Connector, Mode
+from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S, Silence
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +143,7 @@ class ZmtpStream:
         name: str,
         pool: SegmentPool,
         limits: Limits | None = None,
+        stale_timeout_s: float = STALE_TIMEOUT_S,
     ) -> None:
         self.name = name
         """What this end calls itself; the other side's log has it."""
@@ -157,6 +159,7 @@ class ZmtpStream:
         self._was_connected = False
         self._has_complained = False  # of the connection, since it was told that there is one
         self._reading = False
+        self._silence = Silence(stale_timeout_s, self._went_stale)
         self._start: StartPoint | None = None
         self._generation = 0
         self._answered_generation = 0
@@ -228,6 +231,8 @@ class ZmtpStream:
         if connection is not None and not self._reading:
             asyncio.get_running_loop().add_reader(connection.socket, self._on_readable)
             self._reading = True
+            if not self._is_buffer:  # one that is held, or waits for its source, has nothing to say
+                self._silence.begin()
 
     def _properties(self) -> Mapping[str, bytes]:
         return extension.client_properties(name=self.name, start=StartPoint("hold"), arrivals=True)
@@ -268,8 +273,7 @@ class ZmtpStream:
 
     def _detach(self, connection: Connection) -> None:
         if self._reading:
-            asyncio.get_running_loop().remove_reader(connection.socket)
-            self._reading = False
+            self._stop_reading(connection)
         self._connection = None
         lost_bytes = self._inlet.reset()
         connection.close()
@@ -292,6 +296,14 @@ class ZmtpStream:
         text = f"Cannot connect: {text}; trying again until it answers"
         self._has_complained |= self._complaints.add_reason("unreachable", text, now_s=time.monotonic())
 
+    def _stop_reading(self, connection: Connection) -> None:
+        asyncio.get_running_loop().remove_reader(connection.socket)
+        self._reading = False
+        self._silence.end()
+
+    def _went_stale(self) -> None:
+        self._break(f"it has sent nothing for {self._silence.timeout_s:g} s")
+
     def _on_readable(self) -> None:
         connection = self._connection
         if connection is None or self._broken.is_set():
@@ -299,14 +311,14 @@ class ZmtpStream:
         free = self._inlet.buffer()
         if free is None:
             # Nothing is lost by this: the buffer, or the source's own queue, holds what we do not read.
-            asyncio.get_running_loop().remove_reader(connection.socket)
-            self._reading = False
+            self._stop_reading(connection)
             return
         try:
             count = connection.socket.recv_into(free)
             if count == 0:
                 self._break("the other side closed it")
                 return
+            self._silence.heard()
             self._handle(self._inlet.received(count))
         except BlockingIOError:
             return

@@ -10,6 +10,7 @@ from sf_bsread_writer.ring.memory import check_memory_limit, default_memory_limi
 from sf_bsread_writer.ring.segment import MIB
 from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.peer import Mode
+from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S
 
 DEFAULT_PORT = 8082
 DEFAULT_BUFFER_LENGTH = 100
@@ -29,6 +30,7 @@ class BufferConfig:
     ``source`` is what it connects to, ``mode`` how (``auto`` finds out whether it is PUSH or PUB); clients connect to
     ``bind``:``port`` (port 0: any free one), from where ``access`` lets them. It keeps the last ``buffer_length`` messages, but
     never more than ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
+    A source that sends nothing for ``stale_timeout_s`` (0: for ever) is connected to again.
     ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """
@@ -42,6 +44,7 @@ class BufferConfig:
     bind: str = ALL_INTERFACES
     access: Access = EVERYBODY
     max_clients: int = DEFAULT_MAX_CLIENTS
+    stale_timeout_s: float = STALE_TIMEOUT_S
     segment_bytes: int | None = None
     store: Path | None = None
 

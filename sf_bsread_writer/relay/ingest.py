@@ -27,6 +27,7 @@ from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.zmtp.extension import StartPoint, client_properties
 from sf_bsread_writer.zmtp.frames import encode_pong
 from sf_bsread_writer.zmtp.peer import Connection, Connector
+from sf_bsread_writer.zmtp.silence import Silence
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Ingest:
         self._arrived = arrived
         self._inlet = Inlet(ring.pool, config.limits)
         self._connector = Connector(config.source, mode=config.mode, properties=self._properties, on_trouble=self._unreachable)
+        self._stale_timeout_s = config.stale_timeout_s
         self._complaints = Complaints(logger)
         self._analyzer = Analyzer() if config.analyzer else None
         self._dropped: Counter[str] = Counter()
@@ -116,7 +118,7 @@ class Ingest:
         self._connections += 1
         if self._has_complained or self._connections == 1:  # else the log of a source that comes and goes would be full of it
             logger.info("Connected to the source at %s (%s)", self._address, connection.ready.socket_type)
-        self._reception = _Reception(connection, self._inlet, self._take)
+        self._reception = _Reception(connection, self._inlet, self._take, self._stale_timeout_s)
         try:
             reason = await self._reception.ended()
         finally:
@@ -160,7 +162,7 @@ class Ingest:
 class _Reception:
     """One connection, from its first byte to its last. Owns the connection."""
 
-    def __init__(self, connection: Connection, inlet: Inlet, take: Callable[[list[Event]], None]) -> None:
+    def __init__(self, connection: Connection, inlet: Inlet, take: Callable[[list[Event]], None], stale_timeout_s: float) -> None:
         self.received_bytes = 0
         self._connection = connection
         self._socket = connection.socket
@@ -172,6 +174,7 @@ class _Reception:
         self._timer: asyncio.TimerHandle | None = None
         self._last_piece_s = 0.0
         self._answers = bytearray()
+        self._silence = Silence(stale_timeout_s, self._went_stale)
 
     async def ended(self) -> str:
         """Receives until the connection ends; returns why. Raises what is no fault of the source's."""
@@ -189,6 +192,7 @@ class _Reception:
     def close(self) -> None:
         """Closes the connection."""
         self._pause()
+        self._silence.end()
         self._loop.remove_writer(self._socket)
         self._connection.close()
 
@@ -209,7 +213,12 @@ class _Reception:
         self._end.set_result(reason)
         self._pause()
 
+    def _went_stale(self) -> None:
+        if not self._end.done():
+            self._ended(f"the source has sent nothing for {self._silence.timeout_s:g} s")
+
     def _begin(self) -> None:
+        self._silence.begin()
         self.received_bytes += len(self._connection.leftover)
         self._handle(self._inlet.feed(self._connection.leftover))
         self._listen()
@@ -236,6 +245,7 @@ class _Reception:
     def _read(self) -> None:
         free = self._inlet.buffer()
         if free is None:
+            self._silence.heard()  # it may be full of words: we do not listen
             self._read_after(_NO_MEMORY_PAUSE_S)
             return
         try:
@@ -246,6 +256,7 @@ class _Reception:
         if count == 0:
             self._ended("the source closed it")
             return
+        self._silence.heard()
         self.received_bytes += count
         gathers = self._gathers(count)
         self._handle(self._inlet.received(count))

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -114,6 +114,17 @@ class Source(AbstractContextManager["Source"]):
             answer = self.handshake.feed(self._socket.recv(_RECEIVE_BYTES))
             self._socket.sendall(answer + together_with if self.handshake.ready else answer)
         return self
+
+    @contextmanager
+    def accept_beside(self) -> Iterator[None]:
+        """As `accept`, but what is connected already stays so, and silent, for a ``with`` block."""
+        before, self._socket = self._socket, None
+        try:
+            self.accept()
+            yield
+        finally:
+            if before is not None:
+                before.close()
 
     def send(self, data: bytes) -> None:
         """Sends bytes as they are."""

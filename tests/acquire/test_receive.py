@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -142,3 +143,30 @@ def test_a_dropped_message_takes_its_own_arrival_time_with_it() -> None:
     with Source(BUFFER) as source:
         asyncio.run(asyncio.wait_for(life(source), 10))
     assert arrivals_ns == [10, 30]
+
+
+@pytest.mark.parametrize(("properties", "is_left"), [({}, True), (BUFFER, False)])
+def test_a_source_that_hangs_is_connected_to_again_but_a_buffer_may_have_nothing_to_say(
+    properties: dict[str, bytes], is_left: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = asyncio.Event()
+
+    def deliver(event: StreamEvent) -> None:
+        if isinstance(event, Disconnected):
+            gone.set()
+
+    async def life(source: Source) -> bool:
+        pool = SegmentPool(1 << 20, 1 << 16)
+        stream = ZmtpStream(source.address, mode="auto", name="test", pool=pool, stale_timeout_s=0.2)
+        running = asyncio.create_task(stream.run(deliver))
+        await asyncio.to_thread(source.accept)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(gone.wait(), 10 if is_left else 0.8)
+        was_left = gone.is_set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return was_left
+
+    with Source(properties) as source:
+        assert asyncio.run(life(source)) == is_left
+    assert ("it has sent nothing for 0.2 s" in caplog.text) == is_left

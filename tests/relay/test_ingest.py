@@ -1,7 +1,9 @@
 """The source's side of the buffer, byte by byte."""
 
 import re
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -106,6 +108,33 @@ def test_lost_framing_ends_the_connection_behind_the_last_good_message(source: S
         source.send(encode_message(text(2)))
         assert reader.next() == text(2)
     assert re.search(r" lost: the source sent a frame with the reserved flag bits 0x78 set", caplog.text)
+
+
+def test_a_source_that_hangs_with_an_open_connection_is_connected_to_again(
+    source: Source, caplog: pytest.LogCaptureFixture
+) -> None:
+    with relaying(config(source, stale_timeout_s=0.3)) as relay, Reader(relay.address) as reader:
+        source.accept()
+        source.send(encode_message(text(1)) + encode_message(text(2))[:50])  # and then nothing more
+        with source.accept_beside():
+            source.send_messages([text(2)])
+            assert [reader.next(), reader.next()] == [text(1), text(2)]
+            assert (relay.statistics().source.connections, relay.statistics().source.unfinished) == (2, 1)
+    (line,) = [line for line in caplog.messages if " lost: " in line]
+    assert "lost: the source has sent nothing for 0.3 s; 50 bytes of an unfinished message are dropped; connecting" in line
+
+
+def test_a_source_that_only_sends_heartbeats_is_alive(source: Source) -> None:
+    with relaying(config(source, stale_timeout_s=0.3)) as relay:
+        source.accept()
+        ping, pong = encode_command("PING", b"\x00\x0a"), encode_pong(b"\x00\x0a")
+        heard_s = [time.monotonic()]
+        while heard_s[-1] < heard_s[0] + 0.7:
+            source.send(ping)
+            assert source.receive(len(pong)) == pong
+            heard_s.append(time.monotonic())
+        longest_s = max(later - earlier for earlier, later in pairwise(heard_s))  # a busy machine may itself be the silence
+        assert relay.statistics().source.connections == 1 or longest_s >= 0.3
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 1000])

@@ -76,6 +76,10 @@ WRONG_FOR_THE_WRITER = [
         ([*WRITER, "--memory_limit", value], f"'{value}' is not understood; expected a number of bytes such as 500M or 4G")
         for value in ("lots", "-1", "5X", "1e9", "")
     ],
+    *[
+        ([*WRITER, "--stale_timeout", value], f"'{value}' is not a number of seconds; give for example 300, or 0 for never")
+        for value in ("-3", "soon", "inf")
+    ],
     ([*WRITER, "--memory_limit", "0"], "memory limit of 0 bytes is too small; give at least 16M"),
     ([*WRITER, "--memory_limit", "15M"], "memory limit of 15728640 bytes is too small; give at least 16M"),
     ([*WRITER, "--mode", "push"], "invalid choice: 'push'"),
@@ -93,6 +97,7 @@ WRONG_FOR_THE_BUFFER = [
     ([ADDRESS, "-b", "0"], "buffer length 0 is less than 1 message"),
     ([ADDRESS, "-b", "-100"], "buffer length -100 is less than 1 message"),
     ([ADDRESS, "-b", "1.5"], "invalid int value: '1.5'"),
+    ([ADDRESS, "--stale_timeout", "-1"], "'-1' is not a number of seconds; give for example 300, or 0 for never"),
     ([ADDRESS, "--max_clients", "0"], "0 clients at most would serve nobody; give 1 or more"),
     ([ADDRESS, "--memory_limit", "0"], "memory limit of 0 bytes is too small; give at least 16M"),
     ([ADDRESS, "--memory_limit", "lots"], "'lots' is not understood; expected a number of bytes"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sf_bsread_writer.errors import PeerError
+from sf_bsread_writer.testing.hurry import hurry
 from sf_bsread_writer.testing.strangers import GREETING, SAYS_TOO_LITTLE, SAYS_TOO_MUCH, Stranger, greeting, ready
 from sf_bsread_writer.testing.traffic import Traffic
 from sf_bsread_writer.zmtp.address import Address, parse_address
@@ -369,6 +370,22 @@ def test_the_connector_asks_again_until_the_source_is_there_with_growing_pauses(
         assert "refused the connection" in texts[0]
 
     run(main())
+
+
+def test_a_source_that_was_away_for_ten_minutes_is_found_two_seconds_after_it_is_back(free_port: int) -> None:
+    async def main() -> tuple[int, float]:
+        texts: list[str] = []
+        connector = Connector(Address("127.0.0.1", free_port), on_trouble=texts.append)
+        attempts = asyncio.create_task(connector.connected())
+        await asyncio.sleep(600)
+        tried, back_s = len(texts), asyncio.get_running_loop().time()
+        async with serving(source("PUSH"), port=free_port):
+            (await attempts).close()
+        return tried, asyncio.get_running_loop().time() - back_s
+
+    tried, found_after_s = hurry(main())
+    assert 300 <= tried <= 310  # the first few after shorter pauses
+    assert found_after_s <= Backoff.LAST_S + 0.5
 
 
 def test_a_source_that_accepts_and_hangs_up_is_not_asked_in_a_tight_loop() -> None:
