@@ -18,6 +18,9 @@ from sf_bsread_writer.message.types import Compression
 MAX_WAITING_CHARACTERS = 1 << 20
 """What the strings of one channel may wait for."""
 
+MAX_ALL_CHARACTERS = 16 << 20
+"""And those of all channels together: compressed texts of a small message may be hundreds of megabytes."""
+
 
 class Sink(Protocol):
     """Where chunks go. When a method returns it has done its work: the memory it was given is used again, unless the sink has
@@ -69,6 +72,7 @@ class Store:
         self._blocks = {size: Block[Column](f"<u{size}") for size in (1, 2, 4, 8)}
         self._times = Block[Column]("<i8")
         self._buffered: list[Column] = []
+        self._characters = 0  # of all strings that wait
 
     def stream_column(self, name: str) -> Column:
         """A column with one int64 for each message."""
@@ -152,6 +156,7 @@ class Store:
             self._sink.write_chunk(column, column.rows.chunk * column.rows.chunk_rows, column.rows.whole())
             column.rows.dirty = False
         if column.texts is not None:
+            self._characters -= column.texts.characters
             waiting = column.texts.take()
             if waiting is not None:
                 self._sink.write_texts(column, *waiting)
@@ -193,8 +198,13 @@ class Store:
         """Puts one string."""
         texts = cast(TextBuffer, column.texts)
         texts.put(row, text)
+        self._characters += len(text)
         if texts.characters > MAX_WAITING_CHARACTERS:
             self.drain_buffer(column)
+        if self._characters > MAX_ALL_CHARACTERS:
+            for each in self._buffered:
+                if each.texts is not None:
+                    self.drain_buffer(each)
 
     def put_times(self, owner: FileChannel, rows: NDArray[np.intp], times_ns: NDArray[np.int64]) -> None:
         """Puts a channel's own timestamps of some rows of the present chunk of scalars."""

@@ -23,8 +23,11 @@ from sf_bsread_writer.message.types import Compression
 if TYPE_CHECKING:
     from sf_bsread_writer.message.bitshuffle import Codec
 
-MAX_HEADER_BYTES = 64 << 20
-"""A decompressed data header; the largest streams (4000 channels) have 1 MB."""
+MAX_HEADER_BYTES = 16 << 20
+"""A decompressed data header; the largest streams (4000 channels) have 1 MB, as many channels as there may be some 8 MB."""
+
+MAX_TEXT_BYTES = 16 << 20
+"""A decompressed text: of numbers the channel's shape says how many bytes they have, of texts nobody does."""
 
 MAX_VALUE_BYTES = 1 << 30
 """A decompressed value; as much as a whole message may have."""
@@ -33,7 +36,6 @@ _LZ4_BEST_RATIO = 255
 """No LZ4 block gives more than so many bytes for one of its own."""
 
 _LZ4_PREFIX_BYTES = 4
-_LZ4_MAX_BLOCK_BYTES = 0x7E000000
 _BITSHUFFLE_GROUP = 8
 """Bitshuffle transposes this many elements at a time; what is left over at the end is stored as it is."""
 
@@ -53,9 +55,8 @@ def decompress(
     channel's byte order, the better guess for the order of an lz4 length that nothing else tells.
     Raises `MessageError` if the payload does not hold exactly that many bytes, or is damaged.
     """
-    limit = MAX_VALUE_BYTES if expected_bytes is None else expected_bytes
-    if limit > MAX_VALUE_BYTES:
-        raise MessageError(f"value of {limit} bytes is larger than the {MAX_VALUE_BYTES} that are decompressed at most")
+    limit = MAX_TEXT_BYTES if expected_bytes is None else expected_bytes
+    _check_value(limit)
     return _decompress(compression, payload, expected_bytes, limit=limit, item_bytes=item_bytes, big_endian=big_endian)
 
 
@@ -108,7 +109,8 @@ def lz4_chunk(payload: Payload, raw_bytes: int) -> bytes | None:
     That filter takes a block of as many bytes as it holds for one that is stored as it is, so such a payload cannot be told from
     that. Raises `MessageError` if the payload does not say that it holds ``raw_bytes``. The block itself is not looked at.
     """
-    _lz4_sizes(payload, raw_bytes, _LZ4_MAX_BLOCK_BYTES, False)
+    _check_value(raw_bytes)
+    _lz4_sizes(payload, raw_bytes, raw_bytes, False)
     block = payload[_LZ4_PREFIX_BYTES:]
     if len(block) == raw_bytes:
         return None
@@ -125,6 +127,9 @@ def bitshuffle_chunk(payload: Payload, raw_bytes: int, item_bytes: int) -> Paylo
     size, block_bytes = _bitshuffle_sizes(payload)
     if size != raw_bytes:
         raise MessageError(f"bitshuffle_lz4 payload says it holds {size} bytes, expected {raw_bytes}")
+    _check_value(size)
+    if size > _LZ4_BEST_RATIO * len(payload):
+        raise MessageError(f"bitshuffle_lz4 payload of {len(payload)} bytes says it holds {size}, more than is possible")
     if size % item_bytes:
         raise MessageError(f"bitshuffle_lz4 payload of {size} bytes is no whole number of items of {item_bytes} bytes")
     if block_bytes <= 0 or block_bytes % (_BITSHUFFLE_GROUP * item_bytes):
@@ -226,8 +231,8 @@ def _decompress_bitshuffle(payload: Payload, expected: int | None, limit: int, i
     size, _ = _bitshuffle_sizes(payload)
     if expected is None and size == 0:
         return b""
-    if size > min(limit, _LZ4_BEST_RATIO * len(payload)):
-        raise MessageError(f"bitshuffle_lz4 payload of {len(payload)} bytes says it holds {size}, more than is possible")
+    if size > limit:
+        raise MessageError(f"bitshuffle_lz4 payload says it holds {size} bytes, at most {limit} are decompressed")
     bitshuffle_chunk(payload, size if expected is None else expected, item_bytes)
     if size < _BITSHUFFLE_GROUP * item_bytes:
         start = _BITSHUFFLE_HEADER.size
@@ -236,6 +241,11 @@ def _decompress_bitshuffle(payload: Payload, expected: int | None, limit: int, i
         return _bitshuffle().decode(payload, size, item_bytes)
     except (OSError, RuntimeError, ValueError) as error:
         raise MessageError(f"bitshuffle_lz4 payload of {len(payload)} bytes is damaged: {error}") from None
+
+
+def _check_value(size: int) -> None:
+    if size > MAX_VALUE_BYTES:
+        raise MessageError(f"value of {size} bytes is larger than any message: at most {MAX_VALUE_BYTES} are possible")
 
 
 def _bitshuffle_sizes(payload: Payload) -> tuple[int, int]:

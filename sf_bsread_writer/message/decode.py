@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import MessageError
-from sf_bsread_writer.message.compression import Payload, decompress
+from sf_bsread_writer.message.compression import MAX_TEXT_BYTES, Payload, decompress
 from sf_bsread_writer.message.headers import INT64_MAX, Channel
 from sf_bsread_writer.message.types import ValueType
 from sf_bsread_writer.model import NS_PER_S
@@ -59,8 +59,10 @@ def decode_string(raw: Payload) -> tuple[str, bool]:
     """A decompressed text, and whether it was damaged.
 
     It ends at the first NUL, because senders pad with them and HDF5 texts cannot hold one. Bytes that are no UTF-8 become
-    replacement characters, and only that is called damage.
+    replacement characters, and only that is called damage. Raises `MessageError` for more than `MAX_TEXT_BYTES`.
     """
+    if len(raw) > MAX_TEXT_BYTES:
+        raise MessageError(f"text of {len(raw)} bytes, more than {MAX_TEXT_BYTES}")
     text = bytes(raw).partition(b"\0")[0]
     try:
         return text.decode(), False

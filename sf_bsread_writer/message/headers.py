@@ -38,6 +38,15 @@ DATA_HTYPE = "bsr_d-1.1"
 MAX_CHANNELS = 65536
 """What a message of the most frames that the scanner allows can carry."""
 
+MAX_MAIN_HEADER_BYTES = 64 << 10
+"""Real ones have 200 bytes."""
+
+_MAX_OPENINGS = 8 * MAX_CHANNELS
+"""Objects and lists in a data header, the braces in names included. A channel has two, and may have some that nobody asks for."""
+
+_MAX_SHAPE_BYTES = 4096
+"""Room for 31 dimensions, however they are written."""
+
 INT64_MAX = (1 << 63) - 1
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What msgspec raises: for JSON of another form, for text that is not UTF-8, and for ten thousand opening brackets."""
@@ -123,6 +132,9 @@ class InBandCommand:
     address: str
 
 
+_NO_SHAPE = msgspec.Raw(b"null")
+
+
 class _WireTime(msgspec.Struct, gc=False):
     sec: int | None = None
     ns: int | None = None
@@ -141,7 +153,7 @@ class _WireMain(msgspec.Struct, gc=False):
 class _WireChannel(msgspec.Struct, gc=False):
     name: str
     type: str | None = None
-    shape: Any = None
+    shape: msgspec.Raw = _NO_SHAPE  # decoded once its size is known
     encoding: str | None = None
     modulo: int | None = None
     offset: int | None = None
@@ -155,6 +167,7 @@ class _WireData(msgspec.Struct, gc=False):
 
 _decode_main = msgspec.json.Decoder(_WireMain).decode
 _decode_data = msgspec.json.Decoder(_WireData).decode
+_decode_any = msgspec.json.Decoder().decode
 _BIG_ENDIAN = {"little": False, "<": False, "big": True, ">": True}
 
 
@@ -164,6 +177,8 @@ def parse_main_header(frame: bytes | memoryview) -> MainHeader:
     Raises `MessageError` for anything else than a main header and for numbers that do not fit into int64,
     `UnknownHtypeError` (one of them) for JSON of another kind.
     """
+    if len(frame) > MAX_MAIN_HEADER_BYTES:
+        raise MessageError(f"main header of {len(frame)} bytes, more than {MAX_MAIN_HEADER_BYTES}: {_beginning(frame)}")
     try:
         wire = _decode_main(frame)
     except _UNREADABLE as error:
@@ -183,6 +198,8 @@ def parse_main_header(frame: bytes | memoryview) -> MainHeader:
 
 def classify_single_frame(frame: bytes | memoryview) -> InBandCommand | None:
     """The in-band command in the only frame of a message; None if it is not one that this package knows."""
+    if len(frame) > MAX_MAIN_HEADER_BYTES:
+        return None
     try:
         wire = _decode_main(frame)
     except _UNREADABLE:
@@ -201,6 +218,8 @@ def parse_data_header(frame: bytes | memoryview, dh_compression: Compression) ->
     that bsread does not have. Names are taken as they are: empty ones and duplicates too.
     """
     raw = decompress_header(dh_compression, frame)
+    if raw.count(b"{") + raw.count(b"[") > _MAX_OPENINGS:
+        raise MessageError(f"data header has more than {_MAX_OPENINGS} objects and lists: {_beginning(raw)}")
     try:
         wire = _decode_data(raw)
     except _UNREADABLE as error:
@@ -220,7 +239,7 @@ def _channel(wire: _WireChannel) -> Channel:
             name=wire.name,
             type=kind,
             # The Python sender makes an empty list a channel of shape [0]; its values never hold anything, but the others' do.
-            shape=() if kind is ValueType.STRING else numpy_shape(wire.shape, may_be_empty=True),
+            shape=() if kind is ValueType.STRING else numpy_shape(_decoded(wire.shape), may_be_empty=True),
             big_endian=_is_big_endian(wire.encoding),
             compression=parse_compression(wire.compression),
             modulo=min(max(1, wire.modulo or 1), INT64_MAX),
@@ -228,6 +247,14 @@ def _channel(wire: _WireChannel) -> Channel:
         )
     except MessageError as error:
         raise MessageError(f"channel {wire.name!r:.200}: {error}") from None
+
+
+def _decoded(shape: msgspec.Raw) -> object:
+    """What stands in a data header as a shape."""
+    text = memoryview(shape)
+    if len(text) > _MAX_SHAPE_BYTES:
+        raise MessageError(f"shape is {len(text)} characters long: {_beginning(text)}")
+    return _decode_any(text)
 
 
 def _is_big_endian(encoding: str | None) -> bool:
