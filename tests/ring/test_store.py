@@ -21,7 +21,7 @@ from sf_bsread_writer.ring.inlet import Arrived, Inlet
 from sf_bsread_writer.ring.mapping import allow_files
 from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.ring.store import Store
-from sf_bsread_writer.testing.messages import message_of, stream_of
+from sf_bsread_writer.testing.messages import message_of, run_of, stream_of
 
 STREAM = "tcp://source:9999"
 SEGMENT_BYTES = 4096  # eight messages and a bit
@@ -54,14 +54,21 @@ class Life:
 
     def receive(self, *counts: int) -> None:
         """A run of so many messages, more than one where a segment ends, at each of some successive times."""
-        past = self.past
         for count in counts:
-            first = len(past.messages)
-            made = [stream_of([message_of(1000 + i, {"A": float(i), "T": "x" * (i % 70)})]) for i in range(first, first + count)]
-            self.bring(b"".join(made), first + 5)
-            past.messages += made
-            past.pulse_ids += range(1000 + first, 1000 + first + count)
-            past.arrivals_ns += [first + 5] * count
+            first = len(self.past.messages)
+            self._receive([message_of(1000 + i, {"A": float(i), "T": "x" * (i % 70)}) for i in range(first, first + count)])
+
+    def receive_large(self, count: int) -> None:
+        """A message with so many bytes of values, and some more."""
+        self._receive([message_of(1000 + len(self.past.messages), {"A": np.zeros(count, np.uint8)})])
+
+    def _receive(self, messages: list[list[bytes]]) -> None:
+        past, first = self.past, len(self.past.messages)
+        made = [stream_of([message]) for message in messages]
+        self.bring(b"".join(made), first + 5)
+        past.messages += made
+        past.pulse_ids += range(1000 + first, 1000 + first + len(made))
+        past.arrivals_ns += [first + 5] * len(made)
 
     def bring(self, data: bytes, arrival_ns: int) -> None:
         """The connection brings these bytes."""
@@ -223,18 +230,20 @@ def test_an_entry_that_a_kill_has_torn_is_cut_off_and_counted(
     folder: Path, past: Past, cut_bytes: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with living(folder, past) as life:
-        life.receive(7)
+        life.receive(1, 3)
     index = newest_index(folder)
     index.write_bytes(index.read_bytes()[:-cut_bytes])
     with living(folder, past) as life:
-        assert life.check() == range(50)
+        assert life.check() == range(51)
         assert [record.message for record in caplog.records] == [
-            f"Cut 7 messages off the end of the store {folder}: they are not whole"
+            f"Cut 3 messages off the end of the store {folder}: they are not whole"
         ]
-        past.forget(50)
+        past.forget(51)
         life.receive(2)
+    caplog.clear()
     with living(folder, past) as life:
-        assert life.check() == range(52)
+        assert life.check() == range(53)
+    assert caplog.records == []
 
 
 def test_a_torn_end_behind_whole_runs_does_not_disturb_the_life_after_the_next(folder: Path, past: Past) -> None:
@@ -249,14 +258,18 @@ def test_a_torn_end_behind_whole_runs_does_not_disturb_the_life_after_the_next(f
 
 def test_newest_messages_whose_bytes_are_lost_are_cut_off(folder: Path, past: Past, caplog: pytest.LogCaptureFixture) -> None:
     with living(folder, past) as life:
-        life.receive(1)
-        rows = life.ring.log.rows(50, 51)
+        life.receive(1, 1)
+        rows = life.ring.log.rows(51, 52)
     path = newest_index(folder).with_suffix(".bytes")
     with path.open("r+b") as file:
         file.truncate(int(rows.ends[0]) - 1)
     with living(folder, past) as life:
-        assert life.check() == range(50)
+        assert life.check() == range(51)
+        past.forget(51)
+        life.receive(3)
     assert "Cut 1 messages off the end" in caplog.text
+    with living(folder, past) as life:
+        assert life.check() == range(54)
 
 
 def test_a_damaged_store_is_set_aside_and_said_so(folder: Path, past: Past, caplog: pytest.LogCaptureFixture) -> None:
@@ -396,6 +409,39 @@ def test_segments_that_are_not_used_leave_no_files(folder: Path) -> None:
         for _ in range(30):
             life.receive(10)
         assert len(list(folder.glob("*.bytes"))) == life.ring.statistics().memory.segments
+    with living(folder, past, segments=8) as life:
+        for _ in range(10):
+            life.receive_large(2 * SEGMENT_BYTES)  # for which the usual segments make room
+        assert len(list(folder.glob("*.bytes"))) == life.ring.statistics().memory.segments
+
+
+def test_a_segment_that_is_more_than_half_of_the_memory_now_goes(folder: Path, past: Past) -> None:
+    with living(folder, past) as life:
+        life.receive_large(3 * SEGMENT_BYTES)
+        assert life.check() == range(51)
+    with living(folder, past, segments=5) as life:
+        assert life.check() == range(51, 51)
+        life.receive(60)
+        assert life.check().stop == 111
+
+
+def test_a_segment_used_again_at_once_has_only_its_new_messages(folder: Path) -> None:
+    run = run_of([message_of(1, {"A": 1.0})])
+    for first in (0, 7):
+        used = Store(folder, STREAM)
+        used.load(10 * SEGMENT_BYTES, SEGMENT_BYTES)
+        memory = used.allocate(SEGMENT_BYTES)
+        assert memory is not None
+        memory[: len(run.data)] = run.data.tobytes()
+        used.append(memory, run, first, 1)
+        used.forget(memory)
+        used.append(memory, run, first + 1, 2)
+        used.close()
+        again = Store(folder, STREAM)
+        (kept,) = again.load(10 * SEGMENT_BYTES, SEGMENT_BYTES)
+        assert [(block.first, block.arrival_ns) for block in kept.blocks] == [(first + 1, 2)]
+        again.forget(kept.memory)
+        again.close()
 
 
 @contextmanager
