@@ -35,6 +35,8 @@ _STRIDE_FRAMES = 128, 1024
 """How many frames the first stride tries, and the longest: behind a long frame it follows lengths that are none."""
 
 _STRIDE_BYTES = 16 * 1024
+_LEAST_STRIDE_BYTES = 256
+"""With fewer bytes, the frames end too soon for a stride to be worth it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Walk:
         """
         starts, lengths, limits = self._starts, self._lengths, self._limits
         jump_at, between_jumps = max(1, len(starts)), _FRAMES_BETWEEN_JUMPS
-        stride_at, between_strides, stride = len(starts), 1, _STRIDE_FRAMES[0]
+        stride_at, between_strides, stride = max(2, len(starts)), 1, _STRIDE_FRAMES[0]  # behind both headers
         while True:
             walked = len(starts)
             if like is not None and walked >= jump_at:
@@ -122,7 +124,7 @@ class Walk:
                     return Progress.WHOLE
                 between_jumps = _FRAMES_BETWEEN_JUMPS if len(starts) - walked >= _WORTH_A_JUMP else 4 * between_jumps
                 jump_at = len(starts) + between_jumps
-            elif walked >= stride_at:
+            elif walked >= stride_at and stop - base - self.length >= _LEAST_STRIDE_BYTES:
                 most = min(stride, like.n_frames - walked) if like is not None and like.n_frames > walked else stride
                 self._stride(data, view, base, stop, most)
                 if len(starts) - walked == most:
