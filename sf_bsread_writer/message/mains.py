@@ -6,6 +6,7 @@ digits of the others are read where its own stand, after every other byte was co
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +61,7 @@ def read_alike(data: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArra
 
 
 def _read_one_length(frames: NDArray[np.void]) -> Mains | None:
-    first, last = frames[0].tobytes(), frames[-1].tobytes()
+    first = frames[0].tobytes()
     found = [list(number.finditer(first)) for number in _NUMBERS]
     if any(len(matches) != 1 for matches in found):
         return None
@@ -73,19 +74,29 @@ def _read_one_length(frames: NDArray[np.void]) -> Mains | None:
         return None
     numbers = [_decimal(bytes_[:, begin:end]) for begin, end in spans]
     pulse_ids, seconds, nanoseconds = numbers
-    if pulse_ids is None or seconds is None or nanoseconds is None or int(seconds.max()) >= INT64_MAX // NS_PER_S:
+    if pulse_ids is None or seconds is None or nanoseconds is None:
         return None
-    times_ns = seconds * NS_PER_S + nanoseconds
-    try:
-        mains = [parse_main_header(first), parse_main_header(last)]
-    except MessageError:
+    if int(seconds.max()) * NS_PER_S + int(nanoseconds.max()) > INT64_MAX:
         return None
-    # A name may stand where it means something else: then the numbers are others than those that were decoded.
-    if [(main.pulse_id, main.global_timestamp_ns) for main in mains] != [
-        (int(pulse_ids[place]), int(times_ns[place])) for place in (0, -1)
-    ]:
-        return None
-    return Mains(pulse_ids=pulse_ids, global_timestamps_ns=times_ns, dh_compression=mains[0].dh_compression)
+    # A name may stand where it means something else: then a frame with other digits there does not say those numbers.
+    for frame in (_with_other_digits(first, spans), first):
+        pulse_id, sec, ns = (int(frame[begin:end]) for begin, end in spans)
+        try:
+            main = parse_main_header(frame)
+        except MessageError:
+            return None
+        if (main.pulse_id, main.global_timestamp_ns) != (pulse_id, sec * NS_PER_S + ns):
+            return None
+    return Mains(pulse_ids=pulse_ids, global_timestamps_ns=seconds * NS_PER_S + nanoseconds, dh_compression=main.dh_compression)
+
+
+def _with_other_digits(frame: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+    """The frame with another number of as many digits in each of these places."""
+    changed = bytearray(frame)
+    for begin, end in spans:
+        ones = b"1" * (end - begin)
+        changed[begin:end] = ones if frame[begin:end] != ones else b"2" * (end - begin)
+    return bytes(changed)
 
 
 def _decimal(characters: NDArray[np.uint8]) -> NDArray[np.int64] | None:

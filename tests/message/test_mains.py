@@ -82,3 +82,25 @@ def test_those_of_a_usual_stream_are_read(form: str) -> None:
     assert found.pulse_ids.tolist() == [10**10 + n for n in range(256)]
     assert found.global_timestamps_ns.tolist() == [1_700_000_000 * 10**9 + n * 10_000_000 for n in range(256)]
     assert found.dh_compression is Compression.LZ4
+
+
+MISLEADING = {
+    "a nested name, the real one left out": '{"x":{"pulse_id":%d},"htype":"bsr_m-1.1","global_timestamp":{"sec":1,"ns":2}}',
+    "a second name": r'{"pulse_id":%d,"pulse\u005fid":0,"htype":"bsr_m-1.1","global_timestamp":{"sec":1,"ns":2}}',
+    "a time that is none": '{"time":{"sec":%d,"ns":5},"htype":"bsr_m-1.1","pulse_id":3}',
+}
+
+
+@pytest.mark.parametrize("form", MISLEADING.values(), ids=MISLEADING)
+def test_digits_that_mean_something_else_are_not_read_though_the_first_and_last_would_fit(form: str) -> None:
+    mains = [(form % (0 < n < FEWEST)).encode() for n in range(FEWEST + 1)]
+    assert read(mains) is None
+
+
+def test_a_time_beyond_all_clocks_is_left_to_who_reads_each_alone() -> None:
+    form = '{"htype":"bsr_m-1.1","pulse_id":1,"global_timestamp":{"sec":9100000000,"ns":%018d}}'
+    nanoseconds = [10**17 + n for n in range(FEWEST)]
+    nanoseconds[7] = 10**18 - 1
+    assert read([(form % ns).encode() for ns in nanoseconds]) is None
+    assert each_alone([(form % 10**17).encode()]) is not None
+    assert each_alone([(form % nanoseconds[7]).encode()]) is None
