@@ -28,7 +28,7 @@ from sf_bsread_writer.message.mains import Mains, read_alike
 from sf_bsread_writer.message.oversized import Oversized
 from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.message.walk import Limits, Progress, Walk
-from sf_bsread_writer.zmtp.frames import COMMAND, LONG, MORE, FrameHeader, parse_command
+from sf_bsread_writer.zmtp.frames import COMMAND, LONG, MORE, FrameHeader, parse_command, read_frame_header
 
 __all__ = ["Event", "Limits", "Scan", "Scanner"]
 
@@ -265,12 +265,35 @@ class Scanner:
 
     def _take_command(self, found: "_Found", walk: Walk, start: int, stop: int) -> tuple[int, int]:
         """Gives the places where the message and the bytes begin and end once the command is out of the way."""
-        frame = found.command(walk.command)
         if walk.n_frames == 0:
-            return frame.body_stop, stop
+            return found.command(walk.command).body_stop, stop
         # libzmq sends its heartbeats between the frames of a message too: what is kept and passed on is the message without it.
         self._walk = walk
-        return start, found.cut(start + walk.length, frame.body_stop, stop)
+        return start, self._cut_commands(found, start + walk.length, stop)
+
+    def _cut_commands(self, found: "_Found", start: int, stop: int) -> int:
+        """Takes all commands out of the rest of a message, the first of which is at ``start``; gives the new end of the bytes.
+
+        All of them at once, because each byte behind them is moved then, and a peer may send thousands. Whatever else there may
+        be wrong with the frames is left to the walk.
+        """
+        kept = place = begin = start  # what lies in begin..place is to follow what ends at kept
+        while True:
+            try:
+                header = read_frame_header(found.view, place, stop, max_frame_bytes=self.limits.max_frame_bytes)
+            except PeerError:
+                break
+            if header is None or header.body_stop > stop:
+                break
+            if header.command:
+                found.command(header)
+                found.move(begin, place, kept)
+                kept += place - begin
+                begin = header.body_stop
+            place = header.body_stop
+            if not (header.more or header.command):
+                break
+        return found.cut(kept, begin, stop)
 
     # What is too large ---------------------------------------------------------------------------------------------------------
 
@@ -403,8 +426,13 @@ class _Found:
 
     def cut(self, start: int, stop: int, end: int) -> int:
         """Takes the bytes start..stop (stop exclusive) out of those that end at ``end``, where they end then."""
-        self.data[start : end - (stop - start)] = self.data[stop:end]
+        self.move(stop, end, start)
         return end - (stop - start)
+
+    def move(self, start: int, stop: int, to: int) -> None:
+        """Puts the bytes start..stop (stop exclusive) to another place."""
+        if start < stop and start != to:
+            self.data[to : to + stop - start] = self.data[start:stop]
 
     def _end_rows(self) -> None:
         if self._rows:

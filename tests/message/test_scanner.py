@@ -554,6 +554,28 @@ LOST = {
 }
 
 
+class CountedMoves(np.ndarray):  # type: ignore[type-arg]
+    """Memory that knows how many bytes were moved in it."""
+
+    moved = 0
+
+    def __setitem__(self, key: object, value: object) -> None:
+        CountedMoves.moved += len(value)  # type: ignore[arg-type]
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize("between", [b"", b"\x01\x00"], ids=["one behind the other", "a frame between each two"])
+def test_thousands_of_heartbeats_inside_a_message_move_each_byte_once(between: bytes) -> None:
+    heartbeats = 3000
+    stream = encode_frame(main(), more=True) + (PING + between) * heartbeats + encode_frame(DATA)
+    memory = np.frombuffer(bytearray(stream), np.uint8)
+    data, view = memory.view(CountedMoves), memoryview(memory)
+    CountedMoves.moved = 0
+    events = Scanner().scan(data, view, 0, len(stream)).events
+    assert flat(events) == [*([("command", "PING", b"\0\0context")] * heartbeats), *expected(stream)[-1:]]
+    assert CountedMoves.moved <= len(stream)
+
+
 @pytest.mark.parametrize(("damage", "text"), LOST.values(), ids=LOST.keys())
 @pytest.mark.parametrize(
     "begun", [b"", encode_frame(main(), more=True), encode_frame(main(), more=True) + encode_frame(DATA, more=True)]
