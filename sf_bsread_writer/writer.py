@@ -30,7 +30,9 @@ from sf_bsread_writer.message.types import Compression
 from sf_bsread_writer.notify import ServiceManager
 from sf_bsread_writer.privileges import switch_user
 from sf_bsread_writer.rest.app import build_app
+from sf_bsread_writer.rest.guard import Guard
 from sf_bsread_writer.rest.server import Server
+from sf_bsread_writer.rest.token import read_token
 from sf_bsread_writer.ring.memory import check_memory_limit, limits_within, memory_warning
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
 from sf_bsread_writer.startup import hand_over
@@ -60,6 +62,7 @@ class WriterConfig:
     log_level: str
     mode: Mode
     output_root: Path | None
+    token_file: Path | None
     overwrite: bool
     stall_timeout_s: float
     stale_timeout_s: float
@@ -101,6 +104,12 @@ def parser() -> Parser:
     )
     result.add_argument(
         "--output_root", type=Path, help="folder below which an output_file given by REST must lie; default: that of output_file"
+    )
+    result.add_argument(
+        "--token_file",
+        type=Path,
+        metavar="FILE",
+        help="file with a secret that REST requests which change something have to bring; default: none",
     )
     result.add_argument("--overwrite", action="store_true", help="replace an existing file; default: move it aside to NAME.1")
     result.add_argument(
@@ -157,6 +166,7 @@ def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
         log_level=given.log_level,
         mode=given.mode,
         output_root=given.output_root,
+        token_file=given.token_file,
         overwrite=given.overwrite,
         stall_timeout_s=given.stall_timeout,
         stale_timeout_s=given.stale_timeout,
@@ -200,7 +210,8 @@ async def serve(config: WriterConfig) -> ExitCode:
         file_options=config.file_options,
         stall_timeout_s=config.stall_timeout_s,
     )
-    server = Server(build_app(service), host=REST_HOST, port=config.rest_port)
+    token = None if config.token_file is None else read_token(config.token_file)  # as who started it, to whom it belongs
+    server = Server(build_app(service, Guard(token=token)), host=REST_HOST, port=config.rest_port)
     server.bind()
     stream.name = f"sf_bsread_writer:{server.port}"
     # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.

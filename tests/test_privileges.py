@@ -222,7 +222,7 @@ from sf_bsread_writer.testing.acquisition import FakeAcquisition
 
 async def ask(port, method, path):
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{method} {path} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    writer.write(f"{method} {path} HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n".encode())
     answer = await reader.read()
     writer.close()
     return answer.split()[1].decode()

@@ -10,60 +10,37 @@ request by hand: so each wrong value gets an answer of ours, and no content type
 
 import logging
 from functools import partial
-from typing import Any, Literal
 
-import msgspec
 from litestar import MediaType, Response, Router, get, post, put
 from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 
-from sf_bsread_writer.acquire.report import Statistics
 from sf_bsread_writer.errors import BsreadWriterError
 from sf_bsread_writer.rest import parse
+from sf_bsread_writer.rest.answers import ErrorAnswer, ParametersAnswer, StatisticsAnswer, StatusAnswer
 from sf_bsread_writer.rest.context import WriterRequest, acquisition_of, named
-from sf_bsread_writer.rest.openapi import EmptyAnswer, StartOrStop, TakesParameters
+from sf_bsread_writer.rest.guard import CHANGES, RefusedError, answer_refused
+from sf_bsread_writer.rest.openapi import CHANGING_REFUSALS, REFUSALS, TOKEN, EmptyAnswer, StartOrStop, TakesParameters
 
 _logger = logging.getLogger(__name__)
 
 
-class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The request was taken; the order of the fields is the one that existing clients see."""
-
-    state: Literal["ok"] = "ok"
-    status: Literal["waiting", "writing"]
-
-
-class ParametersAnswer(StatusAnswer, frozen=True, kw_only=True):
-    """The parameters as they were given, extra ones included."""
-
-    parameters: dict[str, Any]
+_EMPTY: dict[int, ResponseSpec] = {
+    200: ResponseSpec(data_container=ErrorAnswer, description="Empty if the request was taken", generate_examples=False),
+    **CHANGING_REFUSALS,
+}
+_put_empty = partial(
+    put, status_code=200, media_type=MediaType.TEXT, responses=_EMPTY, security=TOKEN, operation_class=StartOrStop
+)
 
 
-class StatisticsAnswer(StatusAnswer, frozen=True, kw_only=True):
-    """A snapshot of the running acquisition."""
-
-    statistics: Statistics
-
-
-class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The request was refused; ``status`` says what was wrong with which value."""
-
-    state: Literal["error"] = "error"
-    status: str
-
-
-_EMPTY = {200: ResponseSpec(data_container=ErrorAnswer, description="Empty if the request was taken", generate_examples=False)}
-_get_empty = partial(get, status_code=200, media_type=MediaType.TEXT, responses=_EMPTY, operation_class=EmptyAnswer)
-_put_empty = partial(put, status_code=200, media_type=MediaType.TEXT, responses=_EMPTY, operation_class=StartOrStop)
-
-
-@get("/status")
+@get("/status", responses=REFUSALS)
 async def status(request: WriterRequest) -> StatusAnswer | ErrorAnswer:
     """``writing`` from an accepted start until the file is closed, else ``waiting``."""
     return StatusAnswer(status=acquisition_of(request).status)
 
 
-@post("/parameters", status_code=200, operation_class=TakesParameters)
+@post("/parameters", status_code=200, responses=CHANGING_REFUSALS, security=TOKEN, operation_class=TakesParameters)
 async def parameters(request: WriterRequest) -> ParametersAnswer | ErrorAnswer:
     """Takes what goes below ``/general`` in the file, and answers with it; valid until the file is closed."""
     given = parse.json_object(await request.body())
@@ -73,7 +50,7 @@ async def parameters(request: WriterRequest) -> ParametersAnswer | ErrorAnswer:
     return ParametersAnswer(status=acquisition.status, parameters=dict(acquisition.parameters))
 
 
-@get("/statistics")
+@get("/statistics", responses=REFUSALS)
 async def statistics(request: WriterRequest) -> StatisticsAnswer | ErrorAnswer:
     """What has been received and written so far."""
     acquisition = acquisition_of(request)
@@ -104,7 +81,7 @@ async def stop_now(request: WriterRequest) -> None:
     await acquisition_of(request).stop(None, output_file=await _output_file(request))
 
 
-@get("/stop")
+@get("/stop", responses=CHANGING_REFUSALS, security=TOKEN, opt=CHANGES)
 async def stop(request: WriterRequest) -> StatusAnswer | ErrorAnswer:
     """Writes what has arrived, closes the file, then answers; then the process ends."""
     acquisition = acquisition_of(request)
@@ -112,7 +89,15 @@ async def stop(request: WriterRequest) -> StatusAnswer | ErrorAnswer:
     return StatusAnswer(status=acquisition.status)
 
 
-@_get_empty("/kill")
+@get(
+    "/kill",
+    status_code=200,
+    media_type=MediaType.TEXT,
+    responses=_EMPTY,
+    security=TOKEN,
+    opt=CHANGES,
+    operation_class=EmptyAnswer,
+)
 async def kill(request: WriterRequest) -> None:
     """Ends the process at once."""
     await acquisition_of(request).kill()
@@ -123,7 +108,7 @@ def legacy_router() -> Router:
     return Router(
         "/",
         route_handlers=[status, parameters, statistics, start_pulse_id, stop_pulse_id, start_now, stop_now, stop, kill],
-        exception_handlers={Exception: _answer_error},
+        exception_handlers={RefusedError: answer_refused, Exception: _answer_error},
         tags=["legacy"],
     )
 

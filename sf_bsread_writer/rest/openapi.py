@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from litestar import MediaType
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
+    Components,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -16,10 +18,19 @@ from litestar.openapi.spec import (
     Parameter,
     RequestBody,
     Schema,
+    SecurityScheme,
 )
 
 from sf_bsread_writer import __version__
+from sf_bsread_writer.rest.answers import ErrorAnswer
 from sf_bsread_writer.rest.parse import MANDATORY_PARAMETERS, PULSE_IDS
+
+REFUSALS: dict[int, ResponseSpec] = {
+    403: ResponseSpec(ErrorAnswer, description="A web page of another site, or a wrong Host", generate_examples=False)
+}
+CHANGING_REFUSALS = {401: ResponseSpec(ErrorAnswer, description="No token, or a wrong one", generate_examples=False), **REFUSALS}
+TOKEN: list[dict[str, list[str]]] = [{"token": []}, {}]
+"""As ``security`` of operations that change something: a writer without --token_file does not want any."""
 
 _TEXT = Schema(type=OpenAPIType.STRING)
 _NOTHING = Schema(type=OpenAPIType.STRING, max_length=0)
@@ -33,6 +44,9 @@ def openapi_config() -> OpenAPIConfig:
         description="Writes exactly the pulses asked for to one HDF5 file. Several slashes in a path count as one.",
         path="/openapi.json",
         render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
+        components=Components(
+            security_schemes={"token": SecurityScheme(type="http", scheme="bearer", description="The line in --token_file")}
+        ),
         use_handler_docstrings=True,
     )
 

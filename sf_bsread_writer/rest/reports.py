@@ -8,11 +8,12 @@ from litestar.exceptions import NotFoundException
 
 from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.rest.context import WriterRequest, acquisition_of, named
+from sf_bsread_writer.rest.openapi import REFUSALS
 
 _logger = logging.getLogger(__name__)
 
 
-@get("/report", raises=[NotFoundException], tags=["report"])
+@get("/report", raises=[NotFoundException], responses=REFUSALS, tags=["report"])
 async def report(request: WriterRequest) -> Report:
     """What was asked for, what is in the file, what is missing and why: of the running acquisition, else of the last one."""
     found = acquisition_of(request).report()

@@ -20,12 +20,18 @@ from litestar import Litestar
 from litestar.types import Receive, Scope, Send
 
 from sf_bsread_writer.errors import SetupError
+from sf_bsread_writer.rest.protocol import TimedProtocol
 
 _logger = logging.getLogger(__name__)
 
 _BACKLOG = 128
 _MAX_CONNECTIONS = 256  # existing clients open one for each request; who has more open has gone wild and gets HTTP 503
 _KEEP_ALIVE_S = 5
+_HEADERS = [  # a browser that is led here shows nothing but what it is told, runs nothing, and keeps nothing
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("cache-control", "no-store"),
+]
 _POLL_S = 0.002
 
 
@@ -122,7 +128,7 @@ def _uvicorn_server(app: Litestar) -> uvicorn.Server:
 
     config = uvicorn.Config(
         cancellable,
-        http="h11",
+        http=TimedProtocol,
         ws="none",
         interface="asgi3",
         lifespan="off",
@@ -136,9 +142,11 @@ def _uvicorn_server(app: Litestar) -> uvicorn.Server:
         limit_concurrency=_MAX_CONNECTIONS,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
+        headers=_HEADERS,
     )
     config.load()
     server = uvicorn.Server(config)
+    server.server_state.default_headers = config.encoded_headers  # its own loop would do that
     server.lifespan = config.lifespan_class(config)
     return server
 

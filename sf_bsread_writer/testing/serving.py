@@ -7,15 +7,16 @@ from contextlib import contextmanager
 
 from sf_bsread_writer.rest.acquisition import Acquisition
 from sf_bsread_writer.rest.app import build_app
+from sf_bsread_writer.rest.guard import Guard
 from sf_bsread_writer.rest.server import Server
 
 _DEADLINE_S = 10.0
 
 
 @contextmanager
-def serving(acquisition: Acquisition) -> Iterator[str]:
+def serving(acquisition: Acquisition, guard: Guard | None = None) -> Iterator[str]:
     """Serves the acquisition on a free port of 127.0.0.1 while the block runs; gives the URL of its root."""
-    server = Server(build_app(acquisition), port=0)
+    server = Server(build_app(acquisition, guard), port=0)
     server.bind()
     loop = asyncio.new_event_loop()
     end = asyncio.Event()

@@ -263,7 +263,7 @@ async def main():
     await server.start()
     for line in REQUESTS:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(line + b"\\r\\nHost: x\\r\\nConnection: close\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        writer.write(line + b"\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Length: 0\\r\\n\\r\\n")
         assert await reader.read()
         writer.close()
     await server.stop()

@@ -1,0 +1,80 @@
+"""Who may ask: looked at once a request's path is known, before its handler or its body.
+
+Refused are requests under a name that is not this machine's, and requests that change something and come from a page of another
+site, or without the token where there is one. The codes are 401 and 403, on legacy paths too: these requests are not errors of
+the acquisition, and no client of today sends them. The body is the one that legacy clients understand.
+"""
+
+import hmac
+import logging
+import socket
+import time
+from collections.abc import Collection
+from typing import Any, TypeAlias
+
+from litestar import MediaType, Response
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException
+from litestar.handlers.base import BaseRouteHandler
+
+from sf_bsread_writer.logs import Complaints
+from sf_bsread_writer.rest.answers import ErrorAnswer
+from sf_bsread_writer.rest.context import WriterRequest
+from sf_bsread_writer.rest.origin import is_cross_site, is_ours
+
+_logger = logging.getLogger(__name__)
+
+CHANGES = {"changes": True}
+"""As ``opt`` of a GET handler that changes something; the other methods always do."""
+
+_READING = ("GET", "HEAD", "OPTIONS")
+_SHOWN_CHARACTERS = 80
+
+_Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
+
+
+class RefusedError(HTTPException):
+    """A request that is not answered because of who sent it."""
+
+
+class Guard:
+    """Raises `RefusedError` for requests that are not to be served.
+
+    ``names`` are further host names of this machine. ``token``, if given, has to come with each request that changes something.
+    """
+
+    def __init__(self, *, names: Collection[str] = (), token: str | None = None) -> None:
+        own = socket.gethostname().lower()
+        self._names = frozenset({own, own.partition(".")[0], *names})
+        self._token = None if token is None else token.encode()
+        self._complaints = Complaints(_logger)
+
+    async def __call__(self, connection: _Connection, handler: BaseRouteHandler) -> None:
+        headers = connection.headers
+        host = headers.get("host")
+        if host is not None and not is_ours(host, self._names):  # HTTP/1.0 has none; browsers always send one
+            self._refuse(403, f"Host {_shown(host)} is not a name of this machine; ask http://127.0.0.1 or http://localhost")
+        if connection.scope.get("method") in _READING and not handler.opt.get("changes"):
+            return
+        if is_cross_site(headers):
+            page = headers.get("origin", headers.get("referer", "another site"))
+            self._refuse(403, f"a web page of {_shown(page)} may not change what this writer does")
+        if self._token is not None:
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+                self._refuse(401, "this writer wants its token: send the header Authorization: Bearer TOKEN, see --token_file")
+
+    def _refuse(self, code: int, text: str) -> None:
+        self._complaints.add_reason("refused", f"REST: refused: {text}", now_s=time.monotonic())
+        raise RefusedError(detail=text, status_code=code, headers={"www-authenticate": "Bearer"} if code == 401 else None)
+
+
+def answer_refused(request: WriterRequest, error: RefusedError) -> Response[ErrorAnswer]:
+    """With the code of the refusal."""
+    answer = ErrorAnswer(status=error.detail)
+    return Response(answer, status_code=error.status_code, headers=error.headers, media_type=MediaType.JSON)
+
+
+def _shown(value: str) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
