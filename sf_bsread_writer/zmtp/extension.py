@@ -23,7 +23,7 @@ asked for it). All are JSON, but the last is binary: int64, little-endian, first
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self, cast, get_args
+from typing import Annotated, Literal, NamedTuple, Self, cast, get_args
 
 import msgspec
 import numpy as np
@@ -36,6 +36,9 @@ from sf_bsread_writer.zmtp.handshake import Ready, SocketType, serving_role
 StartKind = Literal["oldest", "live", "hold", "now", "pulse", "arrival"]
 
 _INT64_MAX = 2**63 - 1
+_Number = Annotated[int, msgspec.Meta(ge=0, le=_INT64_MAX)]
+"""Of messages, instants and pulses: what int64 can hold, since it is put into arrays."""
+
 _WITH_VALUE = ("pulse", "arrival")
 _MAX_NAME_CHARACTERS = 100
 _VERSIONS = "buffer and writer differ in version: update both"
@@ -84,7 +87,7 @@ class StartRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``generation`` tells the answers of several requests apart.
     """
 
-    generation: int
+    generation: _Number
     at: str
 
     @property
@@ -99,32 +102,32 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     ``now_ns`` is the buffer's clock when it received the request; pulse ids are None while the buffer holds no message.
     """
 
-    generation: int
-    now_ns: int
-    oldest_pulse_id: int | None
-    newest_pulse_id: int | None
-    messages: int
-    first_sequence: int
+    generation: _Number
+    now_ns: _Number
+    oldest_pulse_id: _Number | None
+    newest_pulse_id: _Number | None
+    messages: _Number
+    first_sequence: _Number
 
 
 class MarkRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Client to buffer: tell me when all that has arrived by now is sent."""
 
-    token: int
+    token: _Number
 
 
 class Marked(msgspec.Struct, frozen=True, kw_only=True):
     """Buffer to client: all that had arrived before ``now_ns``, the receipt of this token's request, has been sent."""
 
-    token: int
-    now_ns: int
+    token: _Number
+    now_ns: _Number
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
     """Buffer to client: you were overtaken; ``messages`` messages, the first numbered ``first_sequence``, will never come."""
 
-    messages: int
-    first_sequence: int
+    messages: _Number
+    first_sequence: _Number
 
 
 class RunAnnouncement(NamedTuple):
@@ -282,6 +285,6 @@ def _decode_number(ready: Ready, name: str) -> int | None:
     value = ready.properties.get(name)
     if value is None:
         return None
-    if not (value.isdigit() and len(value) <= 19):
+    if not (value.isdigit() and len(value) <= 19 and int(value) <= _INT64_MAX):
         raise PeerError(f"sent the property {name} = {value[:40]!r}; expected a decimal number")
     return int(value)

@@ -114,6 +114,24 @@ def test_a_command_is_written_as_json_and_read_back(command: JsonCommand, name: 
     assert command == decode_extension(name, data)
 
 
+@pytest.mark.parametrize("number", [-1, INT64_MAX + 1, 10**30])
+@pytest.mark.parametrize(
+    ("name", "field", "content"),
+    [(name, field, content) for _, name, content in COMMANDS[1:] for field in content],
+)
+def test_a_number_that_no_clock_or_counter_has_is_refused(name: str, field: str, content: dict[str, object], number: int) -> None:
+    with pytest.raises(PeerError, match=f"unusable {name} command"):
+        decode_extension(
+            name,
+            msgspec.json.encode(content | {field: 0}).replace(b'"%s":0' % field.encode(), b'"%s":%d' % (field.encode(), number)),
+        )
+
+
+def test_a_pulse_id_that_there_cannot_be_is_no_holding() -> None:
+    with pytest.raises(PeerError, match="X-Newest-Pulse-Id"):
+        Holdings.from_ready(ready("PUSH", {"X-Bsread-Buffer": b"1", "X-Newest-Pulse-Id": b"9223372036854775808"}))
+
+
 def test_a_field_of_a_later_version_is_passed_over() -> None:
     assert MarkRequest(token=1) == decode_extension("BSR-MARK", b'{"token":1,"later":[1]}')
 
