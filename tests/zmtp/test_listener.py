@@ -55,9 +55,11 @@ async def listening(**options: Any) -> AsyncIterator[Hall]:
 
 
 @contextlib.asynccontextmanager
-async def stranger_at(address: Address) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A raw TCP client."""
-    reader, writer = await asyncio.open_connection(address.host, address.port)
+async def stranger_at(address: Address, says: bytes = b"") -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A raw TCP client. What it ``says`` has been sent before the listener can look at it, and start to count the time."""
+    sock = socket.create_connection((address.host, address.port))
+    sock.sendall(says)
+    reader, writer = await asyncio.open_connection(sock=sock)
     with contextlib.closing(writer):
         yield reader, writer
     with contextlib.suppress(ConnectionError):
@@ -138,8 +140,7 @@ def test_a_stranger_is_named_dropped_and_counted_and_the_next_client_served(stra
 def test_a_client_that_falls_silent_is_dropped_at_the_deadline(stranger: Stranger) -> None:
     async def main() -> None:
         async with listening(handshake_timeout_s=0.1) as hall:
-            async with stranger_at(hall.address) as (reader, writer):
-                writer.write(stranger.says)
+            async with stranger_at(hall.address, stranger.says) as (reader, _):
                 assert await read_until_hung_up(reader) == GREETING
             trouble = await hall.troubles.get()
             assert stranger.complaint in trouble
