@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -207,7 +207,7 @@ async def serve(config: WriterConfig) -> ExitCode:
         stream=stream,
         stream_name=str(config.stream),
         destination=destination.resolve,
-        file_options=config.file_options,
+        file_options=replace(config.file_options, check_place=destination.check),
         stall_timeout_s=config.stall_timeout_s,
     )
     token = None if config.token_file is None else read_token(config.token_file)  # as who started it, to whom it belongs

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sf_bsread_writer.errors import UsageError
+from sf_bsread_writer.errors import OutputError, UsageError
 from sf_bsread_writer.hdf5.place import coded_error, output_error
 
 DRY_RUN = Path(os.devnull)
@@ -58,6 +58,18 @@ class Destination:
         if path.is_dir():
             raise UsageError(f"output_file {output_file!r} is a folder; add the name of a file")
         return path
+
+    def check(self, path: Path) -> None:
+        """Raises OutputError if a path that `resolve` gave leads elsewhere by now: a link has taken the place of a folder.
+
+        The command line's own file may lie behind links.
+        """
+        real = _resolved(path.parent)
+        if path != self.default and real != path.parent:
+            raise OutputError(
+                f"{str(path)!r} leads to {str(real / path.name)!r} by now: somebody has replaced one of its folders by a link; "
+                "a file that is begun keeps its name with .partial, wherever its folder is"
+            )
 
     def prepare(self) -> None:
         """Creates the missing folders of the command line's file, as the current user, and tries whether files can be made there.

@@ -5,8 +5,9 @@ sure of that. Room on the disk for everything that has yet to be written is rese
 before it damages anything: the file can then still be finished, with all rows written until then.
 """
 
+import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
 from sf_bsread_writer.hdf5.journal import Journal
 from sf_bsread_writer.hdf5.partial import Partial
-from sf_bsread_writer.hdf5.place import Room, free_name, journal_path, make_way, output_error, try_room
+from sf_bsread_writer.hdf5.place import Room, coded_error, free_name, journal_path, make_way, output_error, try_room
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.storage import Storage
 from sf_bsread_writer.hdf5.table import Table
@@ -50,13 +51,15 @@ class FileOptions:
 
     ``overwrite``: a file that has the final name already is replaced; else it is moved aside. ``compression`` is that of images
     and large arrays that come uncompressed; ``compressing_bytes`` the memory for it, see `CompressingSink`. ``min_free_bytes``
-    are left free on the disk.
+    are left free on the disk. ``check_place`` raises `OutputError` for a final name that may not be used any more; it is asked
+    before and after each use.
     """
 
     overwrite: bool = False
     compression: Compression = Compression.NONE
     compressing_bytes: int = WAITING_BYTES
     min_free_bytes: int = 0
+    check_place: Callable[[Path], None] = lambda path: None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +232,11 @@ class PulseFile:
             add_ending(output.file, parameters, report_json)
             output.close()
             output.storage.commit()
+        final = final or output.path
         try:
-            moved = output.partial.give_final_name(final or output.path, overwrite=self._options.overwrite, aside=self._aside)
+            self._options.check_place(final)
+            moved = output.partial.give_final_name(final, overwrite=self._options.overwrite, aside=self._aside)
+            self._options.check_place(final)
             output.storage.journal.delete()
             return moved
         finally:
@@ -293,11 +299,13 @@ class PulseFile:
 
 
 def _open(path: Path, channels: Channels, presence: Presence, options: FileOptions) -> _Output:
+    options.check_place(path)
     name = make_way(path)
     try_room(name, INDEX_BLOCK_BYTES + CLOSING_BYTES, min_free_bytes=options.min_free_bytes)
     try:
         descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         partial = Partial(name, descriptor)
+        _check_created(path, partial, descriptor, options)
         storage = Storage(descriptor, Journal(journal_path(name), size=0))
         file = h5py.File(storage, "x", **FILE_FORMAT)
         _keep_index(file)
@@ -327,6 +335,19 @@ def add_ending(file: h5py.File, parameters: Mapping[str, object], report_json: s
         is_ascii = content.isascii()
         general.create_dataset(name, data=np.bytes_(content), dtype=None if is_ascii else h5py.string_dtype(length=len(content)))
     file.create_dataset("report", data=report_json, dtype=h5py.string_dtype())
+
+
+def _check_created(path: Path, partial: Partial, descriptor: int, options: FileOptions) -> None:
+    """Takes the new file away again if it is not where it was to be: a folder may have been replaced by a link meanwhile."""
+    try:
+        options.check_place(path)
+        if not partial.has_name:  # the link has gone again, and the file with it
+            raise coded_error(errno.EBUSY, "create", partial.path)
+    except OutputError:
+        partial.delete()
+        partial.release()
+        os.close(descriptor)
+        raise
 
 
 def _keep_index(file: h5py.File) -> None:

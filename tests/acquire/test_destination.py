@@ -219,3 +219,24 @@ def test_a_folder_without_permission_is_an_output_error(folder: Path, name: str)
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
     with pytest.raises(OutputError, match="Permission denied"):
         Destination(str(folder / name)).prepare()
+
+
+def test_a_folder_that_becomes_a_link_is_found_out(folder: Path, tmp_path: Path) -> None:
+    destination = Destination(str(folder / "run_1.h5"))
+    (folder / "new").mkdir()
+    path = destination.resolve("new/run.h5")
+    assert path is not None
+    destination.check(path)
+    (folder / "new").rename(folder / "old")
+    destination.check(path)  # it would be made again
+    (folder / "new").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match=f"leads to '{tmp_path}/run.h5' by now"):
+        destination.check(path)
+
+
+def test_the_command_line_s_own_file_may_lie_behind_links(folder: Path) -> None:
+    (folder / "link").symlink_to(folder.parent)
+    destination = Destination(str(folder / "link/run.h5"))
+    path = destination.resolve(None)
+    assert path == folder / "link/run.h5"
+    destination.check(path)

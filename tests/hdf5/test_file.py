@@ -17,7 +17,9 @@ import hdf5plugin  # noqa: F401 - registers the filters
 import numpy as np
 import pytest
 
+from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.errors import MessageError, OutputError
+from sf_bsread_writer.hdf5 import file as file_module
 from sf_bsread_writer.hdf5.file import FileOptions, FileSummary, PulseFile
 from sf_bsread_writer.message.compression import compress
 from sf_bsread_writer.message.encode import Value, encode_message
@@ -646,3 +648,47 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(tmp_path: Path) -> None:
     assert [(each.name, each.rows_present) for each in real.channels] == [(each.name, each.rows_present) for each in dry.channels]
     assert (real.channels[0].damaged, real.rows, 0) == (dry.channels[0].damaged, dry.rows, dry.bytes)
     assert os.listdir(tmp_path) == ["real.h5"]
+
+
+# A place that is not the one it was
+
+
+def below(root: Path) -> FileOptions:
+    """Options of files that have to lie below this folder when it comes to it."""
+    return FileOptions(check_place=Destination(os.devnull, root=root).check)
+
+
+@pytest.mark.parametrize("moment", ["before", "while it is created"])
+def test_a_folder_that_has_become_a_link_gets_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "new").mkdir(parents=True)
+    outside.mkdir()
+
+    def swap(*unused: object, **unused_too: object) -> None:
+        (root / "new").rmdir()
+        (root / "new").symlink_to(outside)
+
+    if moment == "before":
+        swap()
+    else:
+        monkeypatch.setattr(file_module, "try_room", swap)
+    descriptors = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(OutputError, match=f"leads to '{outside}/run.h5' by now"):
+        PulseFile(root / "new" / "run.h5", options=below(root))
+    assert list(outside.iterdir()) == []
+    assert set(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_folder_that_becomes_a_link_while_it_is_written_does_not_get_the_file(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    outside.mkdir()
+    file = PulseFile(root / "new" / "run.h5", options=below(root))
+    file.write(run_of(messages_of((A,), [{A.name: 1.0}])), np.arange(1), np.zeros(1, np.int64))
+    (root / "new").rename(root / "old")
+    (root / "new").symlink_to(outside)
+    file.finish(1)
+    with pytest.raises(OutputError, match=f"leads to '{outside}/run.h5' by now"):
+        file.seal(None, {}, "{}")
+    assert list(outside.iterdir()) == []
+    with h5py.File(root / "old" / "run.h5.partial") as left:
+        assert left[f"data/{A.name}/data"][:].tolist() == [[1.0]]
