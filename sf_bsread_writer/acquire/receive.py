@@ -19,6 +19,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sf_bsread_writer.acquire.outliers import highest_believed
 from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.message.layout import CommandFrame, Dropped, Run
@@ -54,6 +55,15 @@ class Pulses:
     run: Run
     times_ns: NDArray[np.int64]
     arrivals_ns: NDArray[np.int64]
+
+    def part(self, first: int, stop: int) -> "Pulses":
+        """Messages first..stop (stop exclusive), in the same segment."""
+        return Pulses(
+            segment=self.segment,
+            run=self.run.slice(first, stop),
+            times_ns=self.times_ns[first:stop],
+            arrivals_ns=self.arrivals_ns[first:stop],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +102,15 @@ StreamEvent: TypeAlias = Pulses | CaughtUp | Overtaken | BadMessage | Connected 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """``now_ns``: the instant of the request by the stream's clock. The oldest pulse id is known of a buffer only."""
+    """``now_ns``: the instant of the request by the stream's clock.
+
+    Known of a buffer only: ``oldest_pulse_id``, if what is older than the first message that follows was let go, and that is the
+    oldest; ``newest_pulse_id`` that it holds.
+    """
 
     now_ns: int
     oldest_pulse_id: int | None = None
+    newest_pulse_id: int | None = None
 
 
 class PulseStream(Protocol):
@@ -194,7 +209,7 @@ class ZmtpStream:
 
     async def open(self, start: StartPoint) -> Opened:
         self._generation += 1
-        self._highest_pulse_id = None
+        self._highest_pulse_id = None if start.kind != "pulse" or start.value is None else start.value - 1
         now_ns = time.time_ns()
         # Until somebody answers, "now" is our own clock's: a connection that comes later must not move it.
         self._start = StartPoint("arrival", now_ns) if start.kind == "now" else start
@@ -349,8 +364,7 @@ class ZmtpStream:
             times_ns = arrivals_ns = self._take_announced(len(run), now_ns)
             if self._answered_generation != self._generation:
                 return
-            highest = int(run.pulse_ids.max())
-            self._highest_pulse_id = highest if self._highest_pulse_id is None else max(self._highest_pulse_id, highest)
+            self._highest_pulse_id = highest_believed(self._highest_pulse_id, run.pulse_ids)
         else:
             arrivals_ns = np.full(len(run), now_ns)
             implausible = np.abs(run.global_timestamps_ns - now_ns) > PLAUSIBLE_CLOCK_DIFFERENCE_NS
@@ -381,7 +395,12 @@ class ZmtpStream:
     def _on_started(self, started: Started) -> None:
         self._answered_generation = started.generation
         if self._answer is not None and not self._answer.done() and started.generation == self._generation:
-            self._answer.set_result(Opened(now_ns=started.now_ns, oldest_pulse_id=started.oldest_pulse_id))
+            opened = Opened(
+                now_ns=started.now_ns,
+                oldest_pulse_id=started.oldest_pulse_id if started.from_oldest else None,
+                newest_pulse_id=started.newest_pulse_id,
+            )
+            self._answer.set_result(opened)
 
     def _request(self, start: StartPoint) -> None:
         self._send(extension.encode_extension(StartRequest(generation=self._generation, at=str(start))))

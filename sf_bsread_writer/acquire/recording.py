@@ -83,6 +83,11 @@ class Recording:
         self._cover(run.pulse_ids[choice.rows], [dues[index] for index in run.layout_index[choice.rows].tolist()])
         return choice
 
+    def leave_out(self, kind: str) -> None:
+        """Accounts for one message that is not looked at any further."""
+        self.received += 1
+        self.dropped[kind] += 1
+
     def why_unusable(self, run: Run, index: int) -> Unusable | None:
         """Why a message of the run cannot be assigned to channels; None if it can."""
         known = self._look_at(run.layouts[run.layout_index[index]])

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sf_bsread_writer.acquire.filing import Filing
+from sf_bsread_writer.acquire.outliers import IMPLAUSIBLE, Outliers
 from sf_bsread_writer.acquire.receive import (
     BadMessage,
     CaughtUp,
@@ -32,6 +33,8 @@ from sf_bsread_writer.zmtp.extension import StartPoint
 logger = logging.getLogger(__name__)
 
 FLUSH_INTERVAL_S = 1.0
+HOLD_S = 1.0
+"""How long a message behind a jump of the pulse ids waits for the next one to confirm it; a slow source holds it no longer."""
 PLAIN_STOP_GRACE_S = 1.0
 """How long after "stop now" a plain source, which cannot say that nothing older is under way, is listened to."""
 
@@ -72,6 +75,9 @@ class Running:
         self._stop_asked_s = self._last_progress_s = self._last_told_s = time.monotonic()
         self._last_flush_s = 0.0
         self._complaints = Complaints(logger)
+        self._outliers = Outliers(None if start == "now" else start)
+        self._held: Pulses | None = None  # a message behind a jump; its segment is pinned
+        self._held_since_s = 0.0
 
     def check_stop(self, stop: Edge) -> None:
         """Raises UsageError if that is before the start."""
@@ -106,6 +112,7 @@ class Running:
         self.filing.create()
         opened = await self._stream.open(_start_point(self.start))
         recording.oldest_held = opened.oldest_pulse_id
+        self._outliers.expect(opened.newest_pulse_id)
         if self.start == "now":
             recording.selection = Selection(TimeBound(opened.now_ns), recording.selection.stop)
         await self.filing.created()
@@ -121,7 +128,8 @@ class Running:
             case Pulses():
                 return self._take_pulses(event)
             case CaughtUp(now_ns=now_ns):
-                return self._take_caught_up(now_ns)
+                released = self._release()
+                return self._take_caught_up(now_ns) or released
             case Overtaken(messages=messages):
                 self.recording.lost_in_buffer += messages
                 logger.warning("The buffer had to drop %d messages that this writer was too slow for", messages)
@@ -140,6 +148,8 @@ class Running:
             self.filing.flush()
         if self._stream.paused:  # what is not read may well be there: a slow disk is no silent stream
             self._last_progress_s = now_s
+        if self._held is not None and now_s - self._held_since_s >= HOLD_S and (event := self._release()) is not None:
+            return event
         silent_s = now_s - self._last_progress_s
         idle_s = min(silent_s, now_s - self._stop_asked_s)
         sends_no_marks = self._stream.connected and not self._stream.has_past
@@ -158,6 +168,7 @@ class Running:
 
     async def close(self, cause: Cause, parameters: Mapping[str, Any]) -> Report:
         """Writes what was handed over, cuts off what is too much, and gives the file its name."""
+        self._release()
         recording, filing = self.recording, self.filing
         recording.keep_rows(await filing.rows_written())
         rows = recording.trim()
@@ -199,6 +210,59 @@ class Running:
         )
 
     def _take_pulses(self, pulses: Pulses) -> Event | None:
+        """Takes a run but for the pulse ids that are not believed, or not yet."""
+        ids = pulses.run.pulse_ids
+        verdict = self._outliers.judge(ids)
+        event = None
+        if verdict.before:
+            event = self._take_held()
+        elif verdict.before is not None:
+            self._leave_out_held(int(ids[0]))
+        first = 0
+        for index in verdict.left_out:
+            event = self._take_part(pulses, first, index) or event
+            self._leave_out(int(ids[index]), int(ids[index + 1]))
+            first = index + 1
+        event = self._take_part(pulses, first, len(ids) - verdict.holds_last) or event
+        if verdict.holds_last:
+            pulses.segment.pin()
+            self._held, self._held_since_s = pulses.part(len(ids) - 1, len(ids)), time.monotonic()
+        return event
+
+    def _release(self) -> Event | None:
+        """Takes the message that is held back, if there is one, without waiting for the next."""
+        self._outliers.release()
+        return self._take_held()
+
+    def _take_held(self) -> Event | None:
+        held, self._held = self._held, None
+        if held is None:
+            return None
+        event = self._take_believed(held)
+        held.segment.unpin()
+        return event
+
+    def _leave_out_held(self, next_pulse_id: int) -> None:
+        held, self._held = self._held, None
+        assert held is not None
+        self._leave_out(int(held.run.pulse_ids[0]), next_pulse_id)
+        held.segment.unpin()
+
+    def _leave_out(self, pulse_id: int, next_pulse_id: int) -> None:
+        self.recording.leave_out(IMPLAUSIBLE)
+        text = (
+            f"Dropped pulse {pulse_id} from {self._stream_name} ({IMPLAUSIBLE}): the next one is {next_pulse_id}, "
+            "as if it was not there"
+        )
+        self._complaints.add(IMPLAUSIBLE, text, now_s=time.monotonic())
+
+    def _take_part(self, pulses: Pulses, first: int, stop: int) -> Event | None:
+        """Takes messages first..stop (stop exclusive) of a run."""
+        if first == stop:
+            return None
+        return self._take_believed(pulses if stop - first == len(pulses.run) else pulses.part(first, stop))
+
+    def _take_believed(self, pulses: Pulses) -> Event | None:
         recording = self.recording
         if not (recording.received or self._stream.has_past):
             self._tell_what_is_gone(int(pulses.run.pulse_ids[0]))

@@ -330,6 +330,7 @@ class Client:
             newest_pulse_id=held.newest_pulse_id,
             messages=held.messages,
             first_sequence=self._cursor.next,
+            from_oldest=held.messages > 0 and self._cursor.next == self._ring.oldest,
         )
         self._words += encode_extension(answer)
 

@@ -15,7 +15,7 @@ from sf_bsread_writer.zmtp.extension import StartPoint
 class StreamInMemory:
     """Notes what it is asked for and delivers what the test gives it, at once."""
 
-    def __init__(self, *, has_past: bool = True, oldest_pulse_id: int | None = None) -> None:
+    def __init__(self, *, has_past: bool = True, oldest_pulse_id: int | None = None, newest_pulse_id: int | None = None) -> None:
         self.has_past = has_past
         self.connected = True
         self.paused = False
@@ -24,6 +24,7 @@ class StreamInMemory:
         self.marks = 0
         self.closed = 0
         self.oldest_pulse_id = oldest_pulse_id
+        self.newest_pulse_id = newest_pulse_id
         self._pool = SegmentPool(1 << 20, 4096)
         self._deliver: Callable[[StreamEvent], None] = lambda event: None
 
@@ -35,7 +36,7 @@ class StreamInMemory:
     async def open(self, start: StartPoint) -> Opened:
         """Notes the start."""
         self.opened.append(start)
-        return Opened(now_ns=self.now_ns, oldest_pulse_id=self.oldest_pulse_id)
+        return Opened(now_ns=self.now_ns, oldest_pulse_id=self.oldest_pulse_id, newest_pulse_id=self.newest_pulse_id)
 
     def close(self) -> None:
         """Counts."""
@@ -48,6 +49,11 @@ class StreamInMemory:
 
     def resume(self) -> None:
         """Nothing ever stops here."""
+
+    @property
+    def pins(self) -> int:
+        """Segments that somebody has not given back."""
+        return self._pool.statistics().used_segments
 
     def give(self, event: StreamEvent) -> None:
         """Delivers one event."""

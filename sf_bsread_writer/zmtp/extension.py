@@ -100,6 +100,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     """Buffer to client: from here on come messages of this generation, from ``first_sequence`` on, and none of the earlier.
 
     ``now_ns`` is the buffer's clock when it received the request; pulse ids are None while the buffer holds no message.
+    ``from_oldest``: the first of these messages is the oldest that is held, so that what was asked for may have been evicted.
     """
 
     generation: _Number
@@ -108,6 +109,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     newest_pulse_id: _Number | None
     messages: _Number
     first_sequence: _Number
+    from_oldest: bool = False
 
 
 class MarkRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from sf_bsread_writer.acquire.receive import BadMessage, Connected, Disconnected, Pulses, StreamEvent, ZmtpStream
+from sf_bsread_writer.acquire.receive import BadMessage, Connected, Disconnected, Opened, Pulses, StreamEvent, ZmtpStream
 from sf_bsread_writer.message.scanner import Limits
 from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.testing.messages import message_of, renumbered, stream_of
@@ -84,8 +84,16 @@ def test_a_buffer_that_tells_nonsense_is_left_and_asked_again(caplog: pytest.Log
     )
 
 
-@pytest.mark.parametrize(("highest", "expected"), [(7, "pulse 8"), (2**63 - 1, f"pulse {2**63 - 1}")])
-def test_after_a_lost_connection_a_buffer_is_asked_for_what_comes_behind_the_highest_pulse(highest: int, expected: str) -> None:
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([7], "pulse 8"),
+        ([2**63 - 2, 2**63 - 1], f"pulse {2**63 - 1}"),
+        ([7, 10**8], "pulse 8"),  # a wrong one, or the first behind a jump: it comes again
+        ([10**8], "pulse 5"),
+    ],
+)
+def test_after_a_lost_connection_a_buffer_is_asked_for_what_comes_behind_the_highest_pulse(ids: list[int], expected: str) -> None:
     taken = asyncio.Event()
 
     def deliver(event: StreamEvent) -> None:
@@ -105,7 +113,7 @@ def test_after_a_lost_connection_a_buffer_is_asked_for_what_comes_behind_the_hig
         await asyncio.to_thread(source.accept)
         await asked("pulse 5")
         started = Started(generation=1, now_ns=0, oldest_pulse_id=1, newest_pulse_id=1, messages=1, first_sequence=0)
-        source.send(encode_extension(started) + stream_of([renumbered(MESSAGE, highest)]))
+        source.send(encode_extension(started) + stream_of([renumbered(MESSAGE, pulse_id) for pulse_id in ids]))
         await taken.wait()
         await asyncio.to_thread(source.accept)
         await asked(expected)
@@ -170,3 +178,33 @@ def test_a_source_that_hangs_is_connected_to_again_but_a_buffer_may_have_nothing
     with Source(properties) as source:
         assert asyncio.run(life(source)) == is_left
     assert ("it has sent nothing for 0.2 s" in caplog.text) == is_left
+
+
+@pytest.mark.parametrize(("from_oldest", "oldest_held"), [(True, 100), (False, None)])
+def test_the_oldest_pulse_matters_only_if_the_stream_begins_there(from_oldest: bool, oldest_held: int | None) -> None:
+    """After a source's counter has started over, the oldest id held says nothing of what was evicted."""
+
+    async def life(source: Source) -> Opened:
+        stream = ZmtpStream(source.address, mode="auto", name="test", pool=SegmentPool(1 << 20, 1 << 16))
+        running = asyncio.create_task(stream.run(lambda event: None))
+        await asyncio.to_thread(source.accept)
+        opening = asyncio.create_task(stream.open(StartPoint("pulse", 20)))
+        await asyncio.to_thread(source.receive, len(encode_extension(StartRequest(generation=1, at="pulse 20"))))
+        started = Started(
+            generation=1,
+            now_ns=7,
+            oldest_pulse_id=100,
+            newest_pulse_id=50,
+            messages=150,
+            first_sequence=9,
+            from_oldest=from_oldest,
+        )
+        source.send(encode_extension(started))
+        opened = await opening
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return opened
+
+    with Source(BUFFER) as source:
+        opened = asyncio.run(asyncio.wait_for(life(source), 10))
+    assert opened == Opened(now_ns=7, oldest_pulse_id=oldest_held, newest_pulse_id=50)

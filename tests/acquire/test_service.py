@@ -361,6 +361,91 @@ def test_pulses_older_than_the_buffer_s_oldest_are_told(play: Play) -> None:
     assert scene.report.evicted_before_start == 3
 
 
+WRONG = 100_000_000
+
+
+def test_a_single_pulse_id_far_too_high_costs_no_other_pulse_and_does_not_end_it(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(5)
+        await scene.service.stop(12)
+        scene.give(WRONG)
+        scene.give(5, 6, WRONG, 7, WRONG + 1)
+        scene.give(8)
+        scene.give(WRONG)
+        assert scene.service.status == "writing"
+        scene.give(9, 10, 11, 12)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == list(range(5, 13))
+    assert (scene.report.dropped, scene.report.out_of_order) == ({"implausible pulse id": 4}, 0)
+    assert scene.report.received_messages == 12
+    (line,) = [line for line in caplog.messages if line.startswith("Dropped")]
+    assert line == (f"Dropped pulse {WRONG} from tcp://test:1 (implausible pulse id): the next one is 5, as if it was not there")
+    assert scene.stream.pins == 0
+
+
+def test_a_counter_that_jumps_loses_nothing(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(5)
+        scene.give(5, 6)
+        scene.give(WRONG)
+        scene.give(WRONG + 1)
+        await scene.service.stop(WRONG + 1)
+
+    scene, _ = play(steps)
+
+    assert scene.in_file() == [5, 6, WRONG, WRONG + 1]
+    assert scene.report.dropped == {}
+
+
+def test_a_counter_that_jumps_over_the_stop_ends_it_with_the_next_message(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(5)
+        await scene.service.stop(9)
+        scene.give(5, 6)
+        scene.give(WRONG)
+        scene.give(WRONG + 1)
+
+    assert play(steps)[0].in_file() == [5, 6]
+
+
+@pytest.mark.parametrize("end", ["next tick", "stop", "stop now", "signal"])
+def test_a_jump_that_nothing_follows_is_in_the_file_whatever_ends_it(play: Play, end: str) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(5)
+        scene.give(5, 6)
+        scene.give(WRONG)
+        match end:
+            case "next tick":
+                await scene.service.stop(WRONG)
+            case "stop":
+                scene.stream.connected = False
+                await scene.service.finish()
+            case "stop now":
+                await scene.stop_now()
+            case _:
+                scene.service.interrupt()
+
+    scene, _ = play(steps)
+
+    assert scene.in_file() == [5, 6, WRONG]
+    assert scene.stream.pins == 0
+
+
+def test_start_now_expects_pulses_behind_the_newest_that_the_buffer_holds(play: Play) -> None:
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(None)
+        scene.give(WRONG)
+        scene.give(5)
+        await scene.stop_now(6)
+
+    assert play(steps, stream=StreamInMemory(newest_pulse_id=4))[0].in_file() == [5, 6]
+
+
 def test_a_silent_stream_with_a_stop_is_closed_as_it_is(play: Play) -> None:
     async def steps(scene: Scene) -> None:
         await scene.service.start(1)

@@ -136,6 +136,7 @@ def test_a_held_client_gets_nothing_before_its_start(relay: RunningRelay, source
             "newest_pulse_id": 14,
             "messages": 5,
             "first_sequence": 2,
+            "from_oldest": False,
         }
         assert everything(reader) == sent[2:]
 
@@ -150,7 +151,8 @@ def test_a_start_moves_the_client_wherever_it_is(relay: RunningRelay, source: So
         reader.send(start(7, at))
         before, answer = reader.until("BSR-STARTED")
         assert before == []
-        assert json.loads(answer)["first_sequence"] == first
+        started = json.loads(answer)
+        assert (started["first_sequence"], started["from_oldest"]) == (first, first == 0)
         sent += arrive(relay, source, [small(16)])
         assert everything(reader) == sent[first:]
 
