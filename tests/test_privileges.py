@@ -6,6 +6,7 @@ The tests' own interpreter may be unreadable for the other user, as it may be at
 import json
 import os
 import pwd
+import re
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 
 from sf_bsread_writer.errors import ExitCode, SetupError
 from sf_bsread_writer.privileges import KEEP, switch_user
+from sf_bsread_writer.testing.programs import running
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch to another user")
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may switch to any user")
@@ -243,3 +245,29 @@ async def main():
 asyncio.run(main())
 """
     assert in_a_process(code, uid) == [uid, ["200", "404", "200", "200", "500"]]
+
+
+@as_root
+@pytest.mark.system
+def test_a_writer_that_has_switched_holds_nothing_that_its_user_could_not_open(open_folder: Path) -> None:
+    uid = unknown_user()
+    token = open_folder / "token"
+    token.write_text("0123456789abcdef", encoding="ascii")
+    token.chmod(0o600)
+    arguments = ("tcp://127.0.0.1:1", open_folder / "run.h5", uid, 0, "--token_file", token)
+    with running("writer", *arguments) as writer:
+        port = int(writer.wait_for_line(r"REST on http://127.0.0.1:(\d+)")[1])
+        process = Path(f"/proc/{writer.process.pid}")
+        open_files = {int(each.name): os.readlink(each) for each in (process / "fd").iterdir()}
+        sockets = {name[8:-1] for number, name in open_files.items() if number > 2 and name.startswith("socket:")}
+        tcp = [line.split() for line in (process / "net" / "tcp").read_text(encoding="ascii").splitlines()[1:]]
+        unix = [line.split() for line in (process / "net" / "unix").read_text(encoding="ascii").splitlines()[1:]]
+        status = (process / "status").read_text(encoding="ascii")
+        identity = {name: values.split() for name, values in re.findall(r"^(Uid|Gid|Groups|CapEff):(.*)$", status, re.MULTILINE)}
+    kinds = {name.partition("[")[0] for number, name in open_files.items() if number > 2}
+    assert kinds == {"anon_inode:", "socket:"}, open_files  # no file, folder or device beside what it was started with
+    addresses = {line[1] for line in tcp if line[9] in sockets and line[3] == "0A"}
+    assert addresses == {f"0100007F:{port:04X}"}
+    assert port >= 1024
+    assert [line[7:] for line in unix if line[6] in sockets] == [[], []]  # the event loop's own pair, without a name
+    assert identity == {"Uid": [str(uid)] * 4, "Gid": [str(uid)] * 4, "Groups": [], "CapEff": ["0" * 16]}
