@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
+import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from sf_bsread_writer.errors import EarlyEndError, ExitCode, OutputError, SetupError
 
@@ -23,3 +25,14 @@ def run_to_its_end(life: Coroutine[Any, Any, ExitCode]) -> ExitCode:
     except Exception:
         logger.exception("An error of this program itself ends it")
         return ExitCode.INTERNAL
+
+
+def leave_behind(code: ExitCode, why: str) -> NoReturn:
+    """Ends the process on the spot, with a thread that waits in the system for something that may never come.
+
+    The interpreter would wait for its threads, and HDF5's own tidying up for a lock that this one holds: no other way ends it.
+    """
+    logger.error("Ended without waiting any longer: %s", why)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)

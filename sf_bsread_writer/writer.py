@@ -22,7 +22,7 @@ from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.commandline import Parser, positive_seconds, seconds, size
-from sf_bsread_writer.ending import run_to_its_end
+from sf_bsread_writer.ending import leave_behind, run_to_its_end
 from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.hdf5.compressing import WAITING_BYTES
 from sf_bsread_writer.hdf5.file import FileOptions
@@ -66,6 +66,7 @@ class WriterConfig:
     overwrite: bool
     stall_timeout_s: float
     stale_timeout_s: float
+    disk_timeout_s: float
     memory_limit_bytes: int
     min_free_bytes: int
     compression: Compression
@@ -134,6 +135,13 @@ def parser() -> Parser:
         "unless a message is larger than 8M",
     )
     result.add_argument(
+        "--disk_timeout",
+        type=positive_seconds,
+        default=120.0,
+        metavar="SECONDS",
+        help="end without having closed the file when the disk has not answered for so long; default 120",
+    )
+    result.add_argument(
         "--min_free",
         type=size,
         default=0,
@@ -170,6 +178,7 @@ def parse_config(arguments: Sequence[str] | None) -> WriterConfig:
         overwrite=given.overwrite,
         stall_timeout_s=given.stall_timeout,
         stale_timeout_s=given.stale_timeout,
+        disk_timeout_s=given.disk_timeout,
         memory_limit_bytes=given.memory_limit,
         min_free_bytes=given.min_free,
         compression=Compression(given.compression),
@@ -209,6 +218,7 @@ async def serve(config: WriterConfig) -> ExitCode:
         destination=destination.resolve,
         file_options=replace(config.file_options, check_place=destination.check),
         stall_timeout_s=config.stall_timeout_s,
+        disk_timeout_s=config.disk_timeout_s,
     )
     token = None if config.token_file is None else read_token(config.token_file)  # as who started it, to whom it belongs
     server = Server(build_app(service, Guard(token=token)), host=REST_HOST, port=config.rest_port)
@@ -221,11 +231,14 @@ async def serve(config: WriterConfig) -> ExitCode:
     hand_over(loop, service.interrupt)
     await server.start()
     async with ServiceManager().informed(lambda: _status_line(service)):
+        code = ExitCode.INTERNAL
         try:
-            return await service.run()
+            code = await service.run()
         finally:
             await server.stop()
-            await service.join()
+            if not await service.join():
+                leave_behind(ExitCode.OUTPUT, "the disk does not answer")
+        return code
 
 
 def _status_line(service: WriterService) -> str:

@@ -7,6 +7,8 @@ that are left do nothing, so that the file can be closed with what it holds.
 import asyncio
 import logging
 import os
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sf_bsread_writer.acquire.forecast import NO_FILE, OnDisk
 from sf_bsread_writer.acquire.receive import Pulses
 from sf_bsread_writer.acquire.report import ChannelReport, Report
 from sf_bsread_writer.errors import OutputError, StateError
@@ -25,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+CREATE_TIMEOUT_S = 10.0
+"""How long a start waits for its file to be created; a disk that needs longer may still do so."""
+
 
 class Filing:
     """A file from its creation to its final name.
@@ -32,7 +38,8 @@ class Filing:
     ``final`` is where it goes in the end, None for a dry run. ``on_failure`` is called in the loop when the file
     cannot be written any more; ``error`` then says why, and ``is_our_fault`` whether it is an error of this program. With
     ``drop_queue`` set, runs not yet written are left out.
-    ``file_bytes`` is what has been written so far, and the file's size at the end.
+    ``file_bytes`` is what has been written so far, and the file's size at the end; ``on_disk`` how things stood when it was
+    flushed last, and ``partial`` what it is called until ``is_sealed``, None if there is none.
     """
 
     def __init__(
@@ -43,7 +50,14 @@ class Filing:
         self.is_our_fault = False
         self.drop_queue = False
         self.file_bytes = 0
+        self.dead_bytes = 0
+        self.on_disk = NO_FILE
+        self.partial: Path | None = None
+        self.is_sealed = False
         self._thread = thread
+        self._handed = self._done = 0
+        self._step_s = 0.0
+        self._waiting: deque[tuple[int, int]] = deque()
         self._loop = asyncio.get_running_loop()
         self._options = options
         self._on_failure = on_failure
@@ -57,6 +71,21 @@ class Filing:
         """The final name, for people."""
         return str(self.final or os.devnull)
 
+    @property
+    def waiting_messages(self) -> int:
+        """Handed over, and not written yet."""
+        return sum(count for count, _ in self._waiting.copy())
+
+    @property
+    def oldest_waiting_ns(self) -> int | None:
+        """When the first of them arrived, None if there are none."""
+        waiting = self._waiting.copy()
+        return waiting[0][1] if waiting else None
+
+    def stuck_s(self, now_s: float) -> float:
+        """For how long no job has come to its end though there is one; ``now_s`` is a monotonic clock."""
+        return now_s - self._step_s if self._handed != self._done else 0.0
+
     def rename(self, final: Path | None) -> None:
         """Gives it another final name; raises StateError between a file and a dry run, which has nothing to be named."""
         if (final is None) != (self.final is None):
@@ -68,24 +97,26 @@ class Filing:
 
     def create(self) -> None:
         """Begins with the file; what is written from now on waits for it."""
-        self._creating = self._loop.run_in_executor(self._thread, self._guarded, self._create)
+        self._creating = asyncio.wrap_future(self._submit(self._guarded, self._create))
 
-    async def created(self) -> None:
-        """Waits for the file; raises the OutputError if it cannot be created."""
+    async def created(self) -> bool:
+        """Waits for the file, but not for ever: then it is False. Raises the OutputError if it cannot be created."""
         if self._creating is not None:
-            await self._creating
+            await asyncio.wait([self._creating], timeout=CREATE_TIMEOUT_S)
         if self.error is not None:
             raise self.error
+        return self._creating is not None and self._creating.done()
 
     def write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
         """Hands over the ``rows`` (indices into the run); the segment stays pinned until they are written or compressed."""
         pulses.segment.pin()
-        self._thread.submit(self._write, pulses, rows)
+        self._waiting.append((len(rows), int(pulses.arrivals_ns[rows[0]])))
+        self._submit(self._write, pulses, rows)
 
     def flush(self) -> None:
         """Brings partial columns to the disk; left out while the last flush is still under way."""
         if self._flushing is None or self._flushing.done():
-            self._flushing = self._thread.submit(self._guarded, self._flush)
+            self._flushing = self._submit(self._guarded, self._flush)
 
     async def rows_written(self) -> int:
         """How many rows the file has once all that was handed over is done."""
@@ -103,12 +134,25 @@ class Filing:
         """Drops the file and what is queued for it. An error in that concerns nobody: another file has taken its place."""
         self.drop_queue = True
         self._on_failure = lambda: None
-        self._thread.submit(self._guarded, self._abandon)
+        self._submit(self._guarded, self._abandon)
+
+    def _submit(self, job: Callable[..., Result], *args: object) -> Future[Result]:
+        if self._handed == self._done:
+            self._step_s = time.monotonic()
+        self._handed += 1
+        return self._thread.submit(self._step, job, *args)
+
+    async def _do(self, job: Callable[..., Result], *args: object) -> Result:
+        return await asyncio.wrap_future(self._submit(job, *args))
 
     # In the HDF5 thread
 
-    async def _do(self, job: Callable[..., Result], *args: object) -> Result:
-        return await self._loop.run_in_executor(self._thread, job, *args)
+    def _step(self, job: Callable[..., Result], *args: object) -> Result:
+        try:
+            return job(*args)
+        finally:
+            self._step_s = time.monotonic()
+            self._done += 1
 
     def _guarded(self, job: Callable[..., Any], *args: object) -> Any:
         """The job's result, or None and the error kept."""
@@ -130,6 +174,7 @@ class Filing:
 
     def _create(self) -> None:
         self._file = PulseFile(self.final, options=self._options)
+        self._look()
 
     def _write(self, pulses: Pulses, rows: NDArray[np.intp]) -> None:
         try:
@@ -137,12 +182,21 @@ class Filing:
                 self._guarded(self._file.write, pulses.run, rows, pulses.arrivals_ns[rows], pulses.segment)
                 self.file_bytes = self._file.written_bytes
         finally:
+            self._waiting.popleft()
             pulses.segment.unpin()
 
     def _flush(self) -> None:
         if self._file is not None and not self.drop_queue:
             self._file.flush()
+            self._look()
             self._tell_if_vanished()
+
+    def _look(self, rows: int | None = None) -> None:
+        file = self._file
+        if file is not None and file.partial_path is not None:
+            rows = file.rows if rows is None else rows
+            self.on_disk = OnDisk(rows=rows, size_bytes=file.size_bytes, free_bytes=file.free_bytes)
+            self.partial = file.partial_path
 
     def _tell_if_vanished(self) -> None:
         if self._file is not None and self._file.has_vanished and not self._has_told:
@@ -153,7 +207,8 @@ class Filing:
         summary = None if self._file is None else self._guarded(self._file.finish, rows)
         if summary is None:
             return ()
-        self.file_bytes = summary.bytes
+        self.file_bytes, self.dead_bytes = summary.bytes, summary.dead_bytes
+        self._look(summary.rows)
         return tuple(_channel_report(channel, summary.rows) for channel in summary.channels)
 
     def _seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
@@ -162,10 +217,18 @@ class Filing:
         self._tell_if_vanished()
         moved_aside = self._guarded(self._file.aside_for, self.final)  # now, so that the report in the file has it, too
         report = msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
-        self._guarded(self._file.seal, self.final, parameters, msgspec.json.encode(report).decode())
-        if self.error is not None and report.outcome != "failed":
-            return msgspec.structs.replace(report, outcome="failed", reason=str(self.error), moved_aside=None)
+        text = msgspec.json.encode(report).decode()
+        if self._guarded(self._file.has_room_for, parameters, text) is False:
+            reason = f"{report.reason}; parameters and counts of channels are left out, for there is no room"
+            parameters, report = {}, msgspec.structs.replace(report, outcome="failed", reason=reason, channels=())
+            text = msgspec.json.encode(report).decode()
+        self.is_sealed = self._guarded(self._seal_file, parameters, text) is True
         return report
+
+    def _seal_file(self, parameters: Mapping[str, Any], report: str) -> bool:
+        assert self._file is not None
+        self._file.seal(self.final, parameters, report)
+        return True
 
     def _abandon(self) -> None:
         if self._file is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.acquire.coverage import Change, Coverage
+from sf_bsread_writer.acquire.forecast import NO_FILE, Forecast, OnDisk, foresee
 from sf_bsread_writer.acquire.report import Cause, ChannelReport, DueFrom, Outcome, Range, Report, Rule, Statistics
 from sf_bsread_writer.acquire.selection import Bound, Choice, PulseBound, Selection, TimeBound, choose
 from sf_bsread_writer.errors import MessageError
@@ -50,6 +51,7 @@ class Recording:
         self.lost_in_buffer = 0
         self.reconnects = 0
         self.dropped: Counter[str] = Counter()
+        self._taken_bytes = self._taken_rows = 0
         self._stream = stream
         self._started_ns = started_ns
         self._due_seen = EVERY  # by the header of the last message that could be used, written or not
@@ -80,6 +82,7 @@ class Recording:
             self.dropped[unusable.kind] += 1
         if usable.any():
             self._due_seen = dues[run.layout_index[usable][-1]] or EVERY
+        self._weigh(run, choice.rows)
         self._cover(run.pulse_ids[choice.rows], [dues[index] for index in run.layout_index[choice.rows].tolist()])
         return choice
 
@@ -92,6 +95,13 @@ class Recording:
         """Why a message of the run cannot be assigned to channels; None if it can."""
         known = self._look_at(run.layouts[run.layout_index[index]])
         return known if isinstance(known, Unusable) else None
+
+    def _weigh(self, run: Run, rows: NDArray[np.intp]) -> None:
+        """Adds up what goes to the file: data headers do not, and one is as long as the next."""
+        if rows.size:
+            header_bytes = len(run.layouts[run.layout_index[rows[0]]].data_header)
+            self._taken_bytes += int((run.ends[rows] - run.bodies[rows]).sum()) - rows.size * header_bytes
+            self._taken_rows += rows.size
 
     def _cover(self, ids: NDArray[np.int64], rules: Sequence[Due | None]) -> None:
         """Accounts for rows that are written, each with the rules of its own header."""
@@ -143,10 +153,17 @@ class Recording:
         last = None if so_far else pulse_id_of(self.selection.stop)
         return self.coverage.count_missing(first=self._first_asked, last=last, otherwise=self._due_seen)
 
+    def forecast(self, on_disk: OnDisk) -> Forecast:
+        """How large the file will be when its stop is reached, by the size of the messages so far, and whether that fits."""
+        stop, last = pulse_id_of(self.selection.stop), self.coverage.last
+        rows = None if stop is None or last is None else self.coverage.rows + self._due_seen.count(last + 1, stop)
+        return foresee(on_disk, rows=rows, row_bytes=self._taken_bytes / max(1, self._taken_rows))
+
     def judge(self, cause: Cause, *, error: Exception | None) -> tuple[Outcome, str]:
         """How it ended, and why, in words."""
         if error is not None:
-            return "failed", str(error)
+            held = f"; the file is closed, with all it got until pulse {self.coverage.last}" if self.coverage.rows else ""
+            return "failed", f"{error}{held}"
         missing = self.missing_pulses()
         ended_as_asked = cause == "stop reached" or (self.selection.stop is None and cause == "asked to end")
         if ended_as_asked and self.coverage.rows and not missing and not self._lost_unseen:
@@ -177,9 +194,19 @@ class Recording:
             return f"{self._lost_unseen} messages were lost in the buffer"
         return "cut short"
 
-    def statistics(self, *, connected: bool, output_file: str, file_bytes: int) -> Statistics:
+    def statistics(
+        self,
+        *,
+        connected: bool,
+        output_file: str,
+        file_bytes: int,
+        on_disk: OnDisk = NO_FILE,
+        waiting_messages: int = 0,
+        lag_s: float = 0.0,
+    ) -> Statistics:
         """A snapshot for REST."""
         start, stop = self.selection.start, self.selection.stop
+        forecast = self.forecast(on_disk)
         return Statistics(
             start_pulse_id=pulse_id_of(start),
             stop_pulse_id=pulse_id_of(stop),
@@ -193,6 +220,10 @@ class Recording:
             duplicates=self.duplicates,
             out_of_order=self.out_of_order,
             file_bytes=file_bytes,
+            expected_bytes=forecast.expected_bytes,
+            lacking_bytes=forecast.lacking_bytes,
+            waiting_messages=waiting_messages,
+            lag_s=lag_s,
             connected=connected,
             output_file=output_file,
         )
@@ -211,10 +242,13 @@ class Recording:
         output_file: str,
         file_bytes: int,
         now_ns: int,
+        on_disk: OnDisk = NO_FILE,
+        dead_bytes: int = 0,
         channels: Sequence[ChannelReport] = (),
     ) -> Report:
         """The report as things stand."""
         start, stop = self.selection.start, self.selection.stop
+        forecast = self.forecast(on_disk)
         running = outcome == "running"
         missing = self.coverage.missing(
             first=self._first_asked,
@@ -247,6 +281,9 @@ class Recording:
             reconnects=self.reconnects,
             received_messages=self.received,
             file_bytes=file_bytes,
+            dead_bytes=dead_bytes,
+            expected_bytes=forecast.expected_bytes,
+            lacking_bytes=forecast.lacking_bytes,
             seconds=(now_ns - self._started_ns) / 1e9,
             stream=self._stream,
             channels=tuple(channels),

@@ -72,6 +72,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     reconnects: int
     received_messages: int
     file_bytes: int
+    dead_bytes: int = 0
+    expected_bytes: int | None = None
+    lacking_bytes: int = 0
     seconds: float
     stream: str
     channels: tuple[ChannelReport, ...]
@@ -95,8 +98,16 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     out_of_order: int
     file_bytes: int
+    expected_bytes: int | None
+    lacking_bytes: int
+    waiting_messages: int
+    lag_s: float
     connected: bool
     output_file: str
+
+
+DEAD_BYTES_TO_TELL, DEAD_SHARE_TO_TELL = 64 << 20, 0.25
+"""Room that nothing uses is told of if it is more than this, and more than this share of the file."""
 
 
 def describe(report: Report) -> list[str]:
@@ -121,6 +132,13 @@ def describe(report: Report) -> list[str]:
     damaged = {channel.name: channel.damaged for channel in report.channels if channel.damaged}
     if damaged:
         lines.append(f"Damaged: {sum(damaged.values())} values, of the channels {_names(list(damaged))}")
+    if report.dead_bytes > max(DEAD_BYTES_TO_TELL, DEAD_SHARE_TO_TELL * report.file_bytes):
+        lines.append(
+            f"{report.dead_bytes / 1e6:.1f} MB of the file are dead room, which rows taken back had; "
+            "a copy that `h5repack` makes is without it"
+        )
+    if report.lacking_bytes and report.outcome == "failed":
+        lines.append(f"For all that was asked for, the disk lacked {report.lacking_bytes / 1e6:.1f} MB")
     if report.moved_aside is not None:
         lines.append(f"The file that had this name before is now {report.moved_aside}")
     if report.file_bytes or report.outcome != "failed":  # else there never was a file of this acquisition

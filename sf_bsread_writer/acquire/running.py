@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 FLUSH_INTERVAL_S = 1.0
 HOLD_S = 1.0
 """How long a message behind a jump of the pulse ids waits for the next one to confirm it; a slow source holds it no longer."""
+STUCK_S = 10.0
+"""After so long without any answer from the disk it is told that the acquisition waits for it."""
 PLAIN_STOP_GRACE_S = 1.0
 """How long after "stop now" a plain source, which cannot say that nothing older is under way, is listened to."""
 
@@ -74,6 +76,7 @@ class Running:
         self._stall_timeout_s = stall_timeout_s
         self._stop_asked_s = self._last_progress_s = self._last_told_s = time.monotonic()
         self._last_flush_s = 0.0
+        self._lacking_told: Edge | None = None
         self._complaints = Complaints(logger)
         self._outliers = Outliers(None if start == "now" else start)
         self._held: Pulses | None = None  # a message behind a jump; its segment is pinned
@@ -115,7 +118,8 @@ class Running:
         self._outliers.expect(opened.newest_pulse_id)
         if self.start == "now":
             recording.selection = Selection(TimeBound(opened.now_ns), recording.selection.stop)
-        await self.filing.created()
+        if not await self.filing.created():
+            logger.warning("Creating %s takes long; the start is accepted, and what comes waits for it", self.filing.name)
         logger.info("Writing to %s, from %s on", self.filing.name, recording.selection.start)
         if recording.evicted_before_start:
             logger.warning(
@@ -146,6 +150,7 @@ class Running:
         if now_s - self._last_flush_s >= FLUSH_INTERVAL_S:
             self._last_flush_s = now_s
             self.filing.flush()
+        self._watch_disk(now_s)
         if self._stream.paused:  # what is not read may well be there: a slow disk is no silent stream
             self._last_progress_s = now_s
         if self._held is not None and now_s - self._held_since_s >= HOLD_S and (event := self._release()) is not None:
@@ -181,15 +186,39 @@ class Running:
             reason=reason,
             output_file=filing.name,
             file_bytes=filing.file_bytes,
+            dead_bytes=filing.dead_bytes,
             channels=channels,
+            on_disk=filing.on_disk,
             now_ns=time.time_ns(),
         )
         if cause == "other start" and not rows:
             filing.abandon()
         else:
             report = await filing.seal(parameters, report)
+            if not filing.is_sealed and filing.partial is not None:
+                return self.give_up(str(filing.error))
         self.report, self.closed_s = report, time.monotonic()
         return report
+
+    def give_up(self, why: str) -> Report:
+        """Ends it though its file could not be closed: what was flushed last is what there is."""
+        filing, recording = self.filing, self.recording
+        recording.keep_rows(filing.on_disk.rows)
+        if filing.partial is None:
+            reason = f"{why}; there is no file"
+        else:
+            until = f" until pulse {recording.coverage.last}" if recording.coverage.rows else ""
+            reason = f"{why}; the file is not closed: what it got{until} is left in {filing.partial}, for `sf_bsread recover`"
+        self.report = recording.report(
+            outcome="failed",
+            reason=reason,
+            output_file=str(filing.partial or filing.name),
+            file_bytes=filing.on_disk.size_bytes,
+            on_disk=filing.on_disk,
+            now_ns=time.time_ns(),
+        )
+        self.closed_s = time.monotonic()
+        return self.report
 
     def report_so_far(self, reason: str) -> Report:
         """The report as things stand; the last one once it is closed."""
@@ -200,14 +229,37 @@ class Running:
             reason=reason,
             output_file=self.filing.name,
             file_bytes=self.filing.file_bytes,
+            on_disk=self.filing.on_disk,
             now_ns=time.time_ns(),
         )
 
     def statistics(self) -> Statistics:
         """A snapshot."""
+        oldest_ns = self.filing.oldest_waiting_ns
         return self.recording.statistics(
-            connected=self._stream.connected, output_file=self.filing.name, file_bytes=self.filing.file_bytes
+            connected=self._stream.connected,
+            output_file=self.filing.name,
+            file_bytes=self.filing.file_bytes,
+            on_disk=self.filing.on_disk,
+            waiting_messages=self.filing.waiting_messages,
+            lag_s=0.0 if oldest_ns is None else max(0.0, (time.time_ns() - oldest_ns) / 1e9),
         )
+
+    def _watch_disk(self, now_s: float) -> None:
+        stuck_s = self.filing.stuck_s(now_s)
+        if stuck_s >= STUCK_S:
+            self._complaints.add("stuck", f"The disk of {self.filing.name} has not answered for {stuck_s:.0f} s", now_s=now_s)
+        forecast = self.recording.forecast(self.filing.on_disk)
+        if forecast.lacking_bytes and self.stop != self._lacking_told:
+            self._lacking_told = self.stop
+            logger.warning(
+                "By the messages so far, %s will have %.1f MB at pulse %s, %.1f MB more than there is room for on its disk: "
+                "free some space, or stop it earlier",
+                self.filing.name,
+                (forecast.expected_bytes or 0) / 1e6,
+                self.stop,
+                forecast.lacking_bytes / 1e6,
+            )
 
     def _take_pulses(self, pulses: Pulses) -> Event | None:
         """Takes a run but for the pulse ids that are not believed, or not yet."""

@@ -25,7 +25,7 @@ from sf_bsread_writer.acquire.requests import Asked, Edge, StartMeans, is_stop_a
 from sf_bsread_writer.acquire.running import Running
 from sf_bsread_writer.acquire.selection import Selection
 from sf_bsread_writer.acquire.state import Effect, Event, Machine, State
-from sf_bsread_writer.errors import ExitCode, StateError, UsageError
+from sf_bsread_writer.errors import ExitCode, OutputError, StateError, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,8 @@ STOP_NOW_TIMEOUT_S = 0.25
 FINISH_TIMEOUT_S = 5.0
 """How long /stop waits for what has arrived at the buffer; the clients that use it kill after ten seconds."""
 KILL_TIMEOUT_S = 1.0
+KILL_DISK_TIMEOUT_S = 5.0
+"""How long /kill waits for a disk that does not answer; one that does may finish what it is at."""
 CLOSE_TIMEOUT_S = 10.0
 """How long a start waits for the file before it to be closed; then its client is told to try again."""
 
@@ -64,7 +66,8 @@ class WriterService:
 
     ``destination`` gives the path for an ``output_file`` asked for by REST (None: the command line's), itself None for
     a dry run; it raises UsageError for a path that is not allowed. ``stall_timeout_s``: silence of the stream after
-    which an acquisition that has a stop is closed as it is.
+    which an acquisition that has a stop is closed as it is. ``disk_timeout_s``: silence of the disk after which a file that is
+    to be closed is given up.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class WriterService:
         destination: Callable[[str | None], Path | None],
         file_options: FileOptions,
         stall_timeout_s: float,
+        disk_timeout_s: float,
     ) -> None:
         self.ended = asyncio.Event()
         self.exit_code = ExitCode.COMPLETE
@@ -83,6 +87,7 @@ class WriterService:
         self._destination = destination
         self._file_options = file_options
         self._stall_timeout_s = stall_timeout_s
+        self._disk_timeout_s = disk_timeout_s
         self._machine = Machine()
         self._hdf5 = ThreadPoolExecutor(1, thread_name_prefix="hdf5")
         self._requests = asyncio.Lock()
@@ -157,6 +162,7 @@ class WriterService:
         await self._until_closed()
 
     async def kill(self) -> None:
+        self._disk_timeout_s = min(self._disk_timeout_s, KILL_DISK_TIMEOUT_S)
         self.interrupt(drop_queue=True)
         await _wait_quietly(self.ended, KILL_TIMEOUT_S)
         if not self.ended.is_set():
@@ -198,11 +204,28 @@ class WriterService:
             logger.info("Ended before anything was to be written")
         return self.exit_code
 
-    async def join(self) -> None:
-        """Waits for the HDF5 thread, which may still be at work after /kill; nothing is served any more."""
+    async def join(self) -> bool:
+        """Waits for the HDF5 thread, which may still be at work after /kill; nothing is served any more.
+
+        False if the disk does not answer: the thread cannot be ended then, nor can the interpreter, which would wait for it.
+        """
+        joined = asyncio.create_task(self._join())
+        while not joined.done():
+            await asyncio.wait([joined], timeout=TICK_S)
+            if self._is_disk_silent():
+                joined.cancel()
+                self.exit_code = ExitCode.OUTPUT
+                return False
+        await joined
+        return True
+
+    async def _join(self) -> None:
         if self._closing is not None:
             await asyncio.wait([self._closing])
         await asyncio.to_thread(self._hdf5.shutdown)
+
+    def _is_disk_silent(self) -> bool:
+        return self._acquisition is not None and self._acquisition.filing.stuck_s(time.monotonic()) >= self._disk_timeout_s
 
     def interrupt(self, *, drop_queue: bool = False) -> None:
         """Ends it as a signal does: what has been received is written (unless the queue is dropped), the file closed."""
@@ -318,6 +341,8 @@ class WriterService:
             acquisition = self._acquisition
             if self._machine.state is State.WRITING and acquisition is not None:
                 self._happened(acquisition.tick(time.monotonic()))
+            elif self._machine.state is State.CLOSING and self._is_disk_silent() and not self.ended.is_set():
+                self._give_up()
 
     # The end of an acquisition
 
@@ -328,16 +353,25 @@ class WriterService:
     async def _close(self, acquisition: Running, cause: Cause) -> None:
         parameters, is_replaced = self._parameters, cause == "other start"
         report = await acquisition.close(cause, parameters)
+        self._tell(report)
         if self._parameters is parameters and not is_replaced:
             self._parameters = {}  # they were for this file; the next one gets its own
-        verdict, *details = describe(report)
-        logger.log(LOG_LEVELS.get(report.outcome, logging.WARNING), "%s", verdict)
-        for line in details:
-            logger.info("%s", line)
         if not is_replaced and self.exit_code is ExitCode.COMPLETE:  # of several acquisitions, the first that is not complete
             self.exit_code = ExitCode.INTERNAL if acquisition.filing.is_our_fault else OUTCOME_EXIT_CODES[report.outcome]
         self._happened(self._what_closing_means(report, is_replaced=is_replaced))
         acquisition.closed.set()
+
+    def _give_up(self) -> None:
+        assert self._acquisition is not None
+        self._tell(self._acquisition.give_up(f"the disk has not answered for {self._disk_timeout_s:g} s"))
+        self.exit_code = ExitCode.OUTPUT
+        self.ended.set()
+
+    def _tell(self, report: Report) -> None:
+        verdict, *details = describe(report)
+        logger.log(LOG_LEVELS.get(report.outcome, logging.WARNING), "%s", verdict)
+        for line in details:
+            logger.info("%s", line)
 
     def _what_closing_means(self, report: Report, *, is_replaced: bool) -> Event:
         if report.outcome == "failed":
@@ -359,8 +393,17 @@ class WriterService:
         self.ended.set()
 
     async def _until_closed(self) -> None:
-        if self._closing is not None:
+        """Raises OutputError if the file is given up."""
+        if self._closing is None:
+            return
+        ended = asyncio.create_task(self.ended.wait())
+        await asyncio.wait([self._closing, ended], return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        report = self.report()
+        if self._closing.done():
             await self._closing
+        elif report is not None and report.outcome == "failed":
+            raise OutputError(report.reason)
 
 
 async def _wait_quietly(event: asyncio.Event, timeout_s: float) -> None:

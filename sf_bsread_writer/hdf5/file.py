@@ -24,10 +24,19 @@ from sf_bsread_writer.hdf5.datasets import Datasets
 from sf_bsread_writer.hdf5.general import general_datasets
 from sf_bsread_writer.hdf5.journal import Journal
 from sf_bsread_writer.hdf5.partial import Partial
-from sf_bsread_writer.hdf5.place import Room, coded_error, free_name, journal_path, make_way, output_error, try_room
+from sf_bsread_writer.hdf5.place import (
+    UNKNOWN_BYTES,
+    Room,
+    coded_error,
+    free_name,
+    journal_path,
+    make_way,
+    output_error,
+    try_room,
+)
 from sf_bsread_writer.hdf5.presence import Presence
 from sf_bsread_writer.hdf5.storage import Storage
-from sf_bsread_writer.hdf5.table import Table
+from sf_bsread_writer.hdf5.table import INDEX_BYTES, Table
 from sf_bsread_writer.hdf5.writeback import PIECE_BYTES, WriteBack
 from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.message.types import Compression
@@ -81,11 +90,15 @@ class ChannelSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSummary:
-    """A finished file. ``channels`` are in order of appearance; ``bytes`` is the size on disk, 0 in a dry run."""
+    """A finished file. ``channels`` are in order of appearance; ``bytes`` is the size on disk, 0 in a dry run.
+
+    ``dead_bytes`` of them are room that rows taken back had: HDF5 gives back what is at the end of a file, and no more.
+    """
 
     rows: int
     channels: tuple[ChannelSummary, ...]
     bytes: int
+    dead_bytes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -138,6 +151,24 @@ class PulseFile:
     def written_bytes(self) -> int:
         """Bytes of all chunks written so far."""
         return 0 if self._output is None else self._output.datasets.written_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """The size on disk, 0 in a dry run."""
+        return 0 if self._output is None else self._output.storage.size
+
+    @property
+    def free_bytes(self) -> int | None:
+        """How much more can be written; None if nobody knows, and in a dry run."""
+        if self._output is None:
+            return None
+        free_bytes = self._output.room.free_bytes(self._output.file.id.get_filesize())
+        return None if free_bytes == UNKNOWN_BYTES else max(0, free_bytes - CLOSING_BYTES)
+
+    @property
+    def partial_path(self) -> Path | None:
+        """Its name while it is written, None in a dry run."""
+        return None if self._output is None else self._output.partial.path
 
     @property
     def has_vanished(self) -> bool:
@@ -203,8 +234,20 @@ class PulseFile:
         return FileSummary(
             rows=rows,
             channels=tuple(self._summary(channel, rows, trimmed) for channel in table.channels.all if channel.first_row < rows),
-            bytes=0 if output is None else output.storage.size,
+            bytes=self.size_bytes,
+            dead_bytes=0 if output is None else output.file.id.get_freespace(),
         )
+
+    def has_room_for(self, parameters: Mapping[str, object], report_json: str) -> bool:
+        """Whether `seal` can write these; room for what they usually are has been kept."""
+        size = sum(len(content) + INDEX_BYTES for content in general_datasets(parameters).values()) + len(report_json.encode())
+        if self._output is None or not self._output.file.id.valid or size <= CLOSING_BYTES // 2:
+            return True
+        try:
+            self._make_room(self._output, size)
+        except OutputError:
+            return False
+        return True
 
     def aside_for(self, final: Path | None) -> Path | None:
         """Where `seal` will move an earlier file of the final name, for the report; None if none has to be moved.

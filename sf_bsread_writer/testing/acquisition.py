@@ -19,6 +19,10 @@ _STATISTICS = Statistics(
     duplicates=0,
     out_of_order=0,
     file_bytes=0,
+    expected_bytes=None,
+    lacking_bytes=0,
+    waiting_messages=0,
+    lag_s=0.0,
     connected=True,
     output_file="/data/run_000001.BSREAD.h5",
 )

@@ -1,10 +1,12 @@
 """An acquisition's account, from runs of messages to the report."""
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sf_bsread_writer.acquire.forecast import Forecast, OnDisk
 from sf_bsread_writer.acquire.recording import BAD_FRAMES, BAD_HEADER, Recording, Unusable
 from sf_bsread_writer.acquire.report import DueFrom, Outcome, Range, Report, Rule, describe
 from sf_bsread_writer.acquire.selection import PulseBound, Selection, TimeBound
@@ -45,6 +47,25 @@ def test_messages_that_cannot_be_assigned_to_channels_are_dropped_and_named_by_k
     assert report_of(recording).missing == (Range(first=1, last=3),)
     assert recording.why_unusable(run, 0) is None
     assert recording.why_unusable(run, 3) == Unusable(kind=BAD_FRAMES, text="message has 3 frames, but its 1 channels need 4")
+
+
+def test_how_large_the_file_will_be_is_foreseen_from_what_came_and_what_is_due() -> None:
+    recording = recording_of(10, 20, selection=Selection(PulseBound(1), PulseBound(100)), channel=scalar(modulo=10))
+    on_disk = OnDisk(rows=0, size_bytes=1000, free_bytes=100)
+    foreseen = recording.forecast(on_disk)
+
+    assert foreseen.expected_bytes is not None
+    row_bytes = (foreseen.expected_bytes - 1000) / 10
+    assert 24 <= row_bytes <= 40  # value, time, and how long they are
+    assert foreseen.lacking_bytes == foreseen.expected_bytes - 1100
+    assert recording.forecast(replace(on_disk, free_bytes=None)).lacking_bytes == 0
+
+
+@pytest.mark.parametrize("selection", [Selection(), Selection(PulseBound(1)), Selection(PulseBound(1), TimeBound(5))])
+def test_without_a_stop_pulse_nothing_is_foreseen(selection: Selection) -> None:
+    on_disk = OnDisk(rows=0, size_bytes=1000, free_bytes=0)
+
+    assert recording_of(1, selection=selection).forecast(on_disk) == Forecast()
 
 
 def test_the_last_message_seen_is_told_even_if_it_is_not_written() -> None:

@@ -25,7 +25,9 @@ Steps = Callable[["Scene"], Coroutine[object, object, None]]
 class Scene:
     """A writer on a stream in memory; the test gives pulses and asks as REST would."""
 
-    def __init__(self, folder: Path, stream: StreamInMemory, *, stall_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, folder: Path, stream: StreamInMemory, *, stall_timeout_s: float = 60.0, disk_timeout_s: float = 60.0
+    ) -> None:
         self.path = folder / "out.h5"
         self.stream = stream
         self.service = WriterService(
@@ -34,6 +36,7 @@ class Scene:
             destination=Destination(str(self.path)).resolve,
             file_options=FileOptions(),
             stall_timeout_s=stall_timeout_s,
+            disk_timeout_s=disk_timeout_s,
         )
 
     def give(self, *pulse_ids: int, time_ns: int | None = None) -> None:
