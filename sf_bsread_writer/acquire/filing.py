@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.acquire.forecast import NO_FILE, OnDisk
 from sf_bsread_writer.acquire.receive import Pulses
-from sf_bsread_writer.acquire.report import ChannelReport, Report
+from sf_bsread_writer.acquire.report import ChannelReport, Notes, Report
 from sf_bsread_writer.errors import OutputError, StateError
 from sf_bsread_writer.hdf5.file import ChannelSummary, FileOptions, PulseFile
 
@@ -113,10 +113,13 @@ class Filing:
         self._waiting.append((len(rows), int(pulses.arrivals_ns[rows[0]])))
         self._submit(self._write, pulses, rows)
 
-    def flush(self) -> None:
-        """Brings partial columns to the disk; left out while the last flush is still under way."""
+    def flush(self, notes: Callable[[], Notes]) -> None:
+        """Brings partial columns to the disk, with ``notes`` of what has been handed over until now.
+
+        Left out while the last flush is still under way.
+        """
         if self._flushing is None or self._flushing.done():
-            self._flushing = self._submit(self._guarded, self._flush)
+            self._flushing = self._submit(self._guarded, self._flush, notes())
 
     async def rows_written(self) -> int:
         """How many rows the file has once all that was handed over is done."""
@@ -185,9 +188,9 @@ class Filing:
             self._waiting.popleft()
             pulses.segment.unpin()
 
-    def _flush(self) -> None:
+    def _flush(self, notes: Notes) -> None:
         if self._file is not None and not self.drop_queue:
-            self._file.flush()
+            self._file.flush(msgspec.json.encode(msgspec.structs.replace(notes, damaged=self._file.damaged)))
             self._look()
             self._tell_if_vanished()
 

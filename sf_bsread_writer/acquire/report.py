@@ -3,7 +3,8 @@
 The same report is in the log's last lines, in ``GET /report``, and in the file's ``/report``.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
@@ -78,6 +79,15 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     stream: str
     channels: tuple[ChannelReport, ...]
+    recovered: bool = False
+
+
+class Notes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a writer notes at each flush, in case that it is killed; ``damaged`` by the channel's group, without zeros."""
+
+    report: Report
+    parameters: Mapping[str, Any] = {}
+    damaged: Mapping[str, int] = {}
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):

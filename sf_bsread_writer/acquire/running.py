@@ -22,7 +22,7 @@ from sf_bsread_writer.acquire.receive import (
     StreamEvent,
 )
 from sf_bsread_writer.acquire.recording import Recording
-from sf_bsread_writer.acquire.report import Cause, Report, Statistics
+from sf_bsread_writer.acquire.report import Cause, Notes, Report, Statistics
 from sf_bsread_writer.acquire.requests import Edge
 from sf_bsread_writer.acquire.selection import Bound, PulseBound, Selection, TimeBound
 from sf_bsread_writer.acquire.state import Event
@@ -32,7 +32,10 @@ from sf_bsread_writer.zmtp.extension import StartPoint
 
 logger = logging.getLogger(__name__)
 
-FLUSH_INTERVAL_S = 1.0
+FLUSH_INTERVAL_S = 0.7
+"""So that, with the time that a flush takes and that between two looks at the clock, nothing is older than a second before it is
+in the file."""
+
 HOLD_S = 1.0
 """How long a message behind a jump of the pulse ids waits for the next one to confirm it; a slow source holds it no longer."""
 STUCK_S = 10.0
@@ -145,11 +148,11 @@ class Running:
                 return self._ask_again()
         return None
 
-    def tick(self, now_s: float) -> Event | None:
+    def tick(self, now_s: float, parameters: Mapping[str, Any]) -> Event | None:
         """Takes the time, of a monotonic clock: brings rows to the disk, and ends what nothing comes for any more."""
         if now_s - self._last_flush_s >= FLUSH_INTERVAL_S:
             self._last_flush_s = now_s
-            self.filing.flush()
+            self.filing.flush(lambda: Notes(report=self.report_so_far("still writing"), parameters=parameters))
         self._watch_disk(now_s)
         if self._stream.paused:  # what is not read may well be there: a slow disk is no silent stream
             self._last_progress_s = now_s

@@ -340,7 +340,7 @@ class WriterService:
             await asyncio.sleep(TICK_S)
             acquisition = self._acquisition
             if self._machine.state is State.WRITING and acquisition is not None:
-                self._happened(acquisition.tick(time.monotonic()))
+                self._happened(acquisition.tick(time.monotonic(), self._parameters))
             elif self._machine.state is State.CLOSING and self._is_disk_silent() and not self.ended.is_set():
                 self._give_up()
 

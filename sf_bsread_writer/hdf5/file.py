@@ -148,6 +148,11 @@ class PulseFile:
         return self._table.rows
 
     @property
+    def damaged(self) -> dict[str, int]:
+        """How many values could not be used, or not completely, by the names of groups below ``/data``; without zeros."""
+        return {channel.group.partition("/")[2]: channel.damaged for channel in self._table.channels.all if channel.damaged}
+
+    @property
     def written_bytes(self) -> int:
         """Bytes of all chunks written so far."""
         return 0 if self._output is None else self._output.datasets.written_bytes
@@ -275,12 +280,12 @@ class PulseFile:
             add_ending(output.file, parameters, report_json)
             output.close()
             output.storage.commit()
+            output.storage.journal.delete()
         final = final or output.path
         try:
             self._options.check_place(final)
             moved = output.partial.give_final_name(final, overwrite=self._options.overwrite, aside=self._aside)
             self._options.check_place(final)
-            output.storage.journal.delete()
             return moved
         finally:
             output.release()
@@ -351,7 +356,7 @@ def _open(path: Path, channels: Channels, presence: Presence, options: FileOptio
         _check_created(path, partial, descriptor, options)
         storage = Storage(descriptor, Journal(journal_path(name), size=0))
         file = h5py.File(storage, "x", **FILE_FORMAT)
-        _keep_index(file)
+        keep_index(file)
         datasets = Datasets(file, channels, presence, storage)
         h5f.flush(file.id)
         storage.commit()
@@ -393,7 +398,7 @@ def _check_created(path: Path, partial: Partial, descriptor: int, options: FileO
         raise
 
 
-def _keep_index(file: h5py.File) -> None:
+def keep_index(file: h5py.File) -> None:
     """Lets HDF5 keep the index of thousands of datasets in memory, where it is changed for each chunk."""
     config = file.id.get_mdc_config()
     config.set_initial_size = True

@@ -113,18 +113,18 @@ def inspect_file(path: Path, wanted: PulseRange | None = None) -> FileFindings:
         with h5py.File(path, "r", locking="best-effort") as file:
             return _Inspection(path, file, wanted).findings()
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise _unreadable(error, path) from error
+        raise unreadable(error, path) from error
 
 
-def _unreadable(error: BaseException, path: Path) -> OutputError:
+def unreadable(error: BaseException, path: Path, doing: str = "read") -> OutputError:
     """The reason in words; HDF5 has numbers and texts for it that only its authors understand."""
     if getattr(error, "errno", None) in (errno.EAGAIN, errno.EACCES) and "unable to lock file" in str(error):
-        return OutputError(f"cannot read {path}: it is still being written by a writer")
+        return OutputError(f"cannot {doing} {path}: it is still being written by a writer")
     if "truncated file" in str(error) or "ring type mismatch" in str(error):
-        return OutputError(f"cannot read {path}: it is cut off")
+        return OutputError(f"cannot {doing} {path}: it is cut off")
     if "file signature not found" in str(error):
-        return OutputError(f"cannot read {path}: it is not an HDF5 file")
-    return output_error(error, "read", path)
+        return OutputError(f"cannot {doing} {path}: it is not an HDF5 file")
+    return output_error(error, doing, path)
 
 
 class _Inspection:

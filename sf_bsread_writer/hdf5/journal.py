@@ -96,8 +96,8 @@ class Journal:
             raise
         self._put(Commit(number=number, size=size, notes=notes))
 
-    def restore(self, descriptor: int) -> int:
-        """Makes the open file what it was at the last commit; returns how many changes were made. May be done again.
+    def restore(self, descriptor: int) -> None:
+        """Makes the open file what it was at the last commit. May be done again.
 
         Raises OutputError, before it does anything, if the file is shorter than it was: it is another one, or cut off.
         """
@@ -109,7 +109,6 @@ class Journal:
             )
         make_changes(descriptor, changes)
         os.ftruncate(descriptor, self.last.size)
-        return len(changes)
 
     def close(self) -> None:
         """May be called again, and happens by itself when nobody refers to this any more."""

@@ -140,7 +140,7 @@ def move_aside(partial: Path) -> Path:
     partial.rename(aside)
     with suppress(FileNotFoundError):
         journal_path(partial).rename(journal_path(aside))
-    logger.warning("A killed writer has left %s; it is now %s, and `sf_bsread recover` can make a file of it", partial, aside)
+    logger.warning("A killed writer has left %s; it is now %s; `sf_bsread recover %s` makes a file of it", partial, aside, aside)
     return aside
 
 

@@ -74,8 +74,8 @@ def test_what_a_killed_writer_left_is_moved_with_its_journal_and_told(tmp_path: 
     left = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert left == dict(zip(("run.h5.partial.1", "run.h5.partial.1.journal"), names, strict=True))
     assert caplog.messages == [
-        f"A killed writer has left {tmp_path}/run.h5.partial; it is now {tmp_path}/run.h5.partial.1, "
-        "and `sf_bsread recover` can make a file of it"
+        f"A killed writer has left {tmp_path}/run.h5.partial; it is now {tmp_path}/run.h5.partial.1; "
+        f"`sf_bsread recover {tmp_path}/run.h5.partial.1` makes a file of it"
     ]
 
 
