@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint soak bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
 	@echo "make test    lint and the test suite, as the continuous integration runs it"
 	@echo "make lint    ruff, mypy and the contracts between the folders"
+	@echo "make soak    the tests that repeat things, often enough to find what is rare; some minutes"
 	@echo "make bench   all benchmarks, some minutes; make bench-relay one of limits relay writer start memory reading store"
 	@echo "make clean   removes $(VENV), caches and build products"
 	@echo "PYTHON=python3.12 make …   takes another interpreter (3.11 or later)"
@@ -38,6 +39,9 @@ lint: $(INSTALLED)
 
 test: lint
 	$(BIN)/pytest
+
+soak: $(INSTALLED)
+	SOAK_KILLS=100 $(BIN)/pytest -m soak --timeout 1200 --log-cli-level INFO
 
 # Figures mean something on a machine that does nothing else; a C compiler and libzmq3-dev bring one more peer.
 bench: $(INSTALLED)
