@@ -10,6 +10,8 @@ from litestar.datastructures import State
 
 from sf_bsread_writer.rest.acquisition import Acquisition
 
+_SHOWN_CHARACTERS = 200
+
 WriterRequest: TypeAlias = Request[Any, Any, State]
 
 
@@ -25,5 +27,6 @@ def acquisition_of(request: WriterRequest) -> Acquisition:
 
 
 def named(request: WriterRequest) -> str:
-    """The request as the log names it; the path stays percent-encoded, so that it cannot forge log lines."""
-    return f"{request.method} {request.scope['raw_path'].decode('ascii', 'backslashreplace')}"
+    """The request as the log names it; the path stays percent-encoded, so that it cannot forge log lines, and is cut off."""
+    path = request.scope["raw_path"].decode("ascii", "backslashreplace")
+    return f"{request.method} {path if len(path) <= _SHOWN_CHARACTERS else path[:_SHOWN_CHARACTERS] + '…'}"

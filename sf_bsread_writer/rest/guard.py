@@ -21,6 +21,7 @@ from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.rest.answers import ErrorAnswer
 from sf_bsread_writer.rest.context import WriterRequest
 from sf_bsread_writer.rest.origin import is_cross_site, is_ours
+from sf_bsread_writer.rest.parse import shown
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ CHANGES = {"changes": True}
 """As ``opt`` of a GET handler that changes something; the other methods always do."""
 
 _READING = ("GET", "HEAD", "OPTIONS")
-_SHOWN_CHARACTERS = 80
 
 _Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
@@ -53,12 +53,12 @@ class Guard:
         headers = connection.headers
         host = headers.get("host")
         if host is not None and not is_ours(host, self._names):  # HTTP/1.0 has none; browsers always send one
-            self._refuse(403, f"Host {_shown(host)} is not a name of this machine; ask http://127.0.0.1 or http://localhost")
+            self._refuse(403, f"Host {shown(host)} is not a name of this machine; ask http://127.0.0.1 or http://localhost")
         if connection.scope.get("method") in _READING and not handler.opt.get("changes"):
             return
         if is_cross_site(headers):
             page = headers.get("origin", headers.get("referer", "another site"))
-            self._refuse(403, f"a web page of {_shown(page)} may not change what this writer does")
+            self._refuse(403, f"a web page of {shown(page)} may not change what this writer does")
         if self._token is not None:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
@@ -73,8 +73,3 @@ def answer_refused(request: WriterRequest, error: RefusedError) -> Response[Erro
     """With the code of the refusal."""
     answer = ErrorAnswer(status=error.detail)
     return Response(answer, status_code=error.status_code, headers=error.headers, media_type=MediaType.JSON)
-
-
-def _shown(value: str) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -123,7 +123,7 @@ async def _output_file(request: WriterRequest) -> str | None:
     output_file = parse.output_file(given)
     unknown = sorted(given.keys() - {"output_file"})
     if unknown:
-        _logger.warning("%s: ignored %r of the body, only output_file has a meaning here", named(request), unknown)
+        _logger.warning("%s: ignored %s of the body, only output_file has a meaning here", named(request), parse.shown(unknown))
     return output_file
 
 

@@ -32,7 +32,8 @@ CHANGING_REFUSALS = {401: ResponseSpec(ErrorAnswer, description="No token, or a 
 TOKEN: list[dict[str, list[str]]] = [{"token": []}, {}]
 """As ``security`` of operations that change something: a writer without --token_file does not want any."""
 
-_TEXT = Schema(type=OpenAPIType.STRING)
+_ANYTHING = Schema()
+_TEXT_OR_NULL = Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL])
 _NOTHING = Schema(type=OpenAPIType.STRING, max_length=0)
 
 
@@ -69,7 +70,7 @@ class StartOrStop(EmptyAnswer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        body = Schema(type=OpenAPIType.OBJECT, properties={"output_file": _TEXT})
+        body = Schema(type=[OpenAPIType.OBJECT, OpenAPIType.NULL], properties={"output_file": _TEXT_OR_NULL})
         self.request_body = _json_body(body, required=False)
         for parameter in self.parameters or ():
             if isinstance(parameter, Parameter):  # the only one there is: the pulse id
@@ -83,7 +84,7 @@ class TakesParameters(Operation):
     def __post_init__(self) -> None:
         body = Schema(
             type=OpenAPIType.OBJECT,
-            properties=dict.fromkeys(MANDATORY_PARAMETERS, _TEXT),
+            properties=dict.fromkeys(MANDATORY_PARAMETERS, _ANYTHING),
             required=list(MANDATORY_PARAMETERS),
             additional_properties=True,
         )
@@ -91,4 +92,8 @@ class TakesParameters(Operation):
 
 
 def _json_body(schema: Schema, *, required: bool) -> RequestBody:
-    return RequestBody(content={"application/json": OpenAPIMediaType(schema=schema)}, required=required)
+    return RequestBody(
+        description="Read as JSON whatever its content type says",
+        content={"application/json": OpenAPIMediaType(schema=schema)},
+        required=required,
+    )

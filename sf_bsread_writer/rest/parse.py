@@ -24,9 +24,9 @@ _decoder = msgspec.json.Decoder()
 def pulse_id(text: str) -> int:
     """A pulse id as it stands in a path; raises UsageError unless it is a decimal integer from 0 to the limit of 64 bits."""
     if not _INTEGER.fullmatch(text):
-        raise UsageError(f"pulse id {_shown(text)} is not an integer; send e.g. 5000000000")
+        raise UsageError(f"pulse id {shown(text)} is not an integer; send e.g. 5000000000")
     if len(text) > _PULSE_ID_CHARACTERS or int(text) not in PULSE_IDS:
-        raise UsageError(f"pulse id {_shown(text)} is out of range; it must lie between {PULSE_IDS[0]} and {PULSE_IDS[-1]}")
+        raise UsageError(f"pulse id {shown(text)} is out of range; it must lie between {PULSE_IDS[0]} and {PULSE_IDS[-1]}")
     return int(text)
 
 
@@ -37,11 +37,11 @@ def json_object(body: bytes) -> dict[str, Any]:
     try:
         value = _decoder.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"the body {_shown(body)} is not JSON: {error}") from error
+        raise UsageError(f"the body {shown(body)} is not JSON: {error}") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError(f"the body must be a JSON object such as {{}}, got {_shown(value)}")
+        raise UsageError(f"the body must be a JSON object such as {{}}, got {shown(value)}")
     return value
 
 
@@ -50,17 +50,17 @@ def output_file(given: Mapping[str, Any]) -> str | None:
     value = given.get("output_file")
     if value is None or isinstance(value, str):
         return value
-    raise UsageError(f'output_file must be text such as "/data/run_000042.BSREAD.h5", got {_shown(value)}')
+    raise UsageError(f'output_file must be text such as "/data/run_000042.BSREAD.h5", got {shown(value)}')
 
 
 def check_parameters(given: Mapping[str, Any]) -> None:
     """Raises UsageError if one of `MANDATORY_PARAMETERS` is missing; what else there is, is the client's own affair."""
     missing = [name for name in MANDATORY_PARAMETERS if name not in given]
     if missing:  # existing clients look for these first three words
-        raise UsageError(f"Missing mandatory parameters: {', '.join(missing)}; got {_shown(list(given))}")
+        raise UsageError(f"Missing mandatory parameters: {', '.join(missing)}; got {shown(list(given))}")
 
 
-def _shown(value: object) -> str:
-    """A value as an error text can carry it: quoted, and no longer than a line."""
+def shown(value: object) -> str:
+    """A value as an error text or the log can carry it: quoted, and no longer than a line."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -234,6 +234,14 @@ def test_unexpected_errors_are_answered_with_class_and_text_and_logged_with_trac
     assert record.exc_info is not None
 
 
+def test_what_a_client_sends_does_not_fill_the_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.put("/start_now", json=dict.fromkeys(map(str, range(100_000))))
+    client.put("/start_now", json=list(range(100_000)))
+    client.put(f"/start_pulse_id/{'x' * 50_000}")
+    assert len(caplog.messages) == 3
+    assert max(map(len, caplog.messages)) < 500
+
+
 def test_the_path_cannot_forge_log_lines(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
     client.put("/start_pulse_id/%0A[ERROR]%20forged")
     assert caplog.messages

@@ -63,7 +63,7 @@ def test_a_pulse_id_is_an_integer_and_the_answer_empty_or_an_error(document: dic
 def test_the_bodies_are_described(document: dict[str, Any]) -> None:
     start = document["paths"]["/start_now"]["put"]["requestBody"]
     assert start["required"] is False
-    assert start["content"]["application/json"]["schema"]["properties"] == {"output_file": {"type": "string"}}
+    assert start["content"]["application/json"]["schema"]["properties"] == {"output_file": {"type": ["string", "null"]}}
     parameters = document["paths"]["/parameters"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert "general/user" in parameters["required"]
     assert parameters["additionalProperties"] is True
