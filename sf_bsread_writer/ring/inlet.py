@@ -123,4 +123,4 @@ class Inlet:
             segment = self._pool.take(doubled)
             if segment is not None:
                 return segment
-        return self._pool.take(at_least, multiple_of_bytes=expected)
+        return self._pool.take(at_least, multiple_of_bytes=max(1, expected))

@@ -209,3 +209,23 @@ def test_a_message_larger_than_all_memory_goes_by_in_the_place_where_it_began() 
     assert [event.kind for event in events if isinstance(event, Dropped)] == ["too large"]
     assert pool.statistics().segments == 1
     inlet.close()
+
+
+def test_lost_framing_at_the_end_of_a_segment_is_told_with_the_next_byte() -> None:
+    good = encode_message(text(1, 300))
+    inlet = Inlet(SegmentPool(4 * SEGMENT_BYTES, SEGMENT_BYTES))
+    assert kept(pour(inlet, good + b"\xff" * (SEGMENT_BYTES - len(good)))) == [good]
+    with pytest.raises(PeerError, match="reserved flag bits"):
+        pour(inlet, b"\0")
+    inlet.close()
+
+
+def test_a_segment_may_end_anywhere_within_a_message_that_goes_by() -> None:
+    goes_by = encode_message([b"{}", *[bytes(300)] * 20])
+    for size in range(300, 610):
+        before = encode_message([b'{"htype":"bsr_m-1.1"}', bytes(900), bytes(size)])
+        inlet = Inlet(SegmentPool(4 * SEGMENT_BYTES, SEGMENT_BYTES), Limits(max_frame_bytes=1000, max_message_bytes=2000))
+        events = pour(inlet, before + goes_by + before)
+        assert [event.kind for event in events if isinstance(event, Dropped)] == ["too large"]
+        assert [len(event.run) for event in events if isinstance(event, Arrived)] == [1, 1]
+        inlet.close()
