@@ -29,6 +29,11 @@ class Oversized:
         Raises `PeerError` when framing is lost, or when no end comes within the limits.
         """
         while True:
+            if self._seen_bytes > self._limits.max_skipped_bytes:
+                raise PeerError(
+                    f"sent a message of at least {self._seen_bytes} bytes, and its end is not waited for beyond "
+                    f"{self._limits.max_skipped_bytes}: mend the sender"
+                )
             step = min(self._left_bytes, stop - position)
             self._left_bytes -= step
             position += step
@@ -48,11 +53,6 @@ class Oversized:
                 return Progress.COMMAND, position
             self._more, self._left_bytes = header.more, header.body_stop - position
             self._seen_bytes += self._left_bytes
-            if self._seen_bytes > self._limits.max_skipped_bytes:
-                raise PeerError(
-                    f"sent a message of at least {self._seen_bytes} bytes, and its end is not waited for beyond "
-                    f"{self._limits.max_skipped_bytes}: mend the sender"
-                )
 
     def _most(self, view: memoryview, position: int, stop: int) -> int:
         """Bytes that the frame there may have: a command has to be held as a whole."""

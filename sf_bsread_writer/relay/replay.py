@@ -24,6 +24,7 @@ from sf_bsread_writer.relay.outbox import CopyBudget, Outbox, Views
 from sf_bsread_writer.ring.cursor import Cursor, Select, Slice
 from sf_bsread_writer.ring.log import Rows
 from sf_bsread_writer.ring.ring import Ring
+from sf_bsread_writer.zmtp.connection import unanswered
 from sf_bsread_writer.zmtp.extension import (
     ClientWishes,
     Lost,
@@ -51,6 +52,11 @@ _RECEIVE_BYTES = 64 * 1024
 _MOST_WORDS_BYTES = 1 << 20
 _MOST_MARKS = 10_000
 _MOST_EMPTY_SLICES = 16
+
+LOOK_S = 5.0
+MOST_UNANSWERED = 7
+"""A client to which the kernel has sent the same again so often is gone: after 25 s, as with one to which nothing is under way,
+for which keep-alive is there. The kernel itself would try for a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,11 +126,13 @@ class Client:
         self._scheduled = False
         self._blocked = False
         self._closed = False
+        self._look_timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Begins to send, and to listen to what the client asks for."""
         self._loop.add_reader(self._socket, self._guarded, self._read)
         self._guarded(partial(self._handle, self._connection.leftover))
+        self._guarded(self._look_whether_it_lives)
         self.wake()
 
     def wake(self) -> None:
@@ -157,6 +165,8 @@ class Client:
         if self._closed:
             return
         self._closed = True
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._connection.close()
@@ -191,6 +201,12 @@ class Client:
         except Exception:
             logger.exception("Client %s: an error of this program", self.name)
             self.close("an error of this program")
+
+    def _look_whether_it_lives(self) -> None:
+        if unanswered(self._socket) >= MOST_UNANSWERED:
+            self.close("it does not answer any more, not even its machine")
+        else:
+            self._look_timer = self._loop.call_later(LOOK_S, self._guarded, self._look_whether_it_lives)
 
     # Sending
 

@@ -15,8 +15,9 @@ from sf_bsread_writer.zmtp.handshake import Handshake, Ready, SocketType
 
 _RECEIVE_BYTES = 64 * 1024
 
-# A peer whose machine died is noticed after 10 + 3 × 5 s, if nothing is in flight to it. TCP_USER_TIMEOUT is not used: it would
-# also end the connection to a peer that lives but does not read, such as a writer under SIGSTOP.
+# A peer whose machine died is noticed after 10 + 3 × 5 s, if nothing is in flight to it; if something is, by `unanswered`.
+# TCP_USER_TIMEOUT is not used: it would also end the connection to a peer that lives but does not read, such as a writer under
+# SIGSTOP.
 _KEEPALIVE_IDLE_S = 10
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_PROBES = 3
@@ -67,6 +68,16 @@ def set_keepalive(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_IDLE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_INTERVAL_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPALIVE_PROBES)
+
+
+def unanswered(sock: socket.socket) -> int:
+    """How often the kernel has tried again in vain to get anything through to the peer, without a sign of life in between.
+
+    For a peer that lives but does not read it stays at 0 or 1: its kernel answers, though not more than twice a second.
+    Source: ``struct tcp_info`` of linux/tcp.h.
+    """
+    _, _, retransmits, probes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 4)
+    return max(retransmits, probes)
 
 
 async def shake_hands(sock: socket.socket, handshake: Handshake, *, timeout_s: float) -> Connection:

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import functools
 import os
+import select
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -17,9 +18,12 @@ from sf_bsread_writer.errors import PeerError, SetupError
 from sf_bsread_writer.zmtp.connection import Connection, peer_address, prepare, shake_hands
 from sf_bsread_writer.zmtp.handshake import Announcement, Handshake, Ready, TryLater
 
-_BACKLOG = 128
-_MAX_HANDSHAKES = 64
-"""At a time; further peers wait in the kernel's backlog until one is done, at most the handshake's deadline."""
+_BACKLOG = 1024
+_MAX_HANDSHAKES = 256
+"""At a time; further peers wait in the kernel's backlog until one is done."""
+_PATIENCE_S = 0.5
+"""When all handshakes are taken and others wait, one that takes longer makes room: so a thousand silent peers keep nobody out for
+long. Who means it needs a few round trips."""
 _KEPT_REASONS = 20
 _BIND_ADVICE = {
     errno.EADDRINUSE: "stop the program that uses this port, or choose another port",
@@ -50,6 +54,12 @@ def _why_not(error: OSError) -> str:
         return "the host is unknown; give an address of this machine"
     reason = os.strerror(number) if number else str(error)
     return f"{reason}; {_BIND_ADVICE.get(number, 'choose another host or port')}"
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    poll = select.poll()  # select() knows the first 1024 descriptors only
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class Listener:
@@ -96,7 +106,8 @@ class Listener:
         self._admits = admits
         self._socket: socket.socket | None = None
         self._accepting = False
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[asyncio.Task[None], tuple[float, str]] = {}  # since when, and with whom; oldest first
+        self._impatience: asyncio.TimerHandle | None = None
         self._open: list[Connection] = []
         self._accepted = 0
         self._turned_away = 0
@@ -123,6 +134,8 @@ class Listener:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        if self._impatience is not None:
+            self._impatience.cancel()
         handshakes = list(self._handshakes)
         for task in handshakes:
             task.cancel()
@@ -166,16 +179,36 @@ class Listener:
             self._turned_away += 1
             sock.close()
             return
-        task = asyncio.get_running_loop().create_task(self._welcome(sock))
-        self._handshakes.add(task)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._welcome(sock))
+        self._handshakes[task] = (loop.time(), peer_address(sock))
         task.add_done_callback(functools.partial(self._welcomed, sock))
         if len(self._handshakes) >= _MAX_HANDSHAKES:
             self._pause()
+            if self._impatience is None:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """While all handshakes are taken: gives those up that take too long, if anybody waits for their place."""
+        loop = asyncio.get_running_loop()
+        self._impatience = None
+        if self._socket is None or len(self._handshakes) < _MAX_HANDSHAKES:
+            return
+        late = [each for each, (since_s, _) in self._handshakes.items() if since_s + _PATIENCE_S <= loop.time()]
+        if late and _is_readable(self._socket):
+            for task in late:
+                self._failed += 1
+                self._complain(
+                    f"{self._handshakes[task][1]} was not done with its READY after {_PATIENCE_S:g} s, and others wait"
+                )
+                task.cancel()
+        else:
+            self._impatience = loop.call_later(_PATIENCE_S, self._make_room)
 
     def _welcomed(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before its first step, where it would have closed the socket itself
             sock.close()
-        self._handshakes.discard(task)
+        self._handshakes.pop(task, None)
         self._resume()
 
     async def _welcome(self, sock: socket.socket) -> None:

@@ -9,6 +9,8 @@ from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.zmtp.frames import read_frame_header
 
 _MOST_SUBSCRIPTIONS = 1000
+_MOST_PREFIX_BYTES = 64 * 1024
+"""Of all prefixes of one client together: they are kept as long as it stays."""
 
 
 class Subscriptions:
@@ -35,6 +37,8 @@ class Subscriptions:
             self._prefixes.pop(prefix, None)
         if len(self._prefixes) > _MOST_SUBSCRIPTIONS:
             raise PeerError(f"has more than {_MOST_SUBSCRIPTIONS} subscriptions")
+        if sum(map(len, self._prefixes)) > _MOST_PREFIX_BYTES:
+            raise PeerError(f"has subscriptions of more than {_MOST_PREFIX_BYTES} bytes")
 
     def want(self, beginning: bytes) -> bool:
         """Whether messages are wanted that begin so."""

@@ -646,6 +646,7 @@ def test_a_heartbeat_inside_a_message_that_is_passed_over_is_heard(pieces: int) 
             [encode_frame(bytes(900), more=True)] * 6,
             r"sent a message of at least 5\d\d\d bytes, .*: mend the sender",
         ),  # no end in sight
+        ([encode_frame(b"", more=True) * 3000], r"sent a message of at least 5\d\d\d bytes, .*: mend the sender"),
         ([b"\x08\x00"], "reserved flag bits 0x08"),
         ([encode_frame_header(1500, command=True)], "announced a frame of 1500 bytes"),
         ([encode_frame_header(6000)], "announced a frame of 6000 bytes"),

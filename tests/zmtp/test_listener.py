@@ -206,6 +206,24 @@ def test_silent_clients_do_not_keep_a_good_one_out() -> None:
     run(main)
 
 
+def test_hundreds_of_silent_clients_do_not_keep_a_good_one_out_for_as_long_as_they_may_be_silent() -> None:
+    async def main() -> None:
+        async with listening(handshake_timeout_s=3600) as hall:
+            strangers = [socket.create_connection((hall.address.host, hall.address.port)) for _ in range(400)]
+            (await connect(hall.address, role=SocketType.PULL, timeout_s=DEADLINE_S)).close()
+            statistics = hall.listener.statistics()
+            assert statistics.accepted == 1
+            assert statistics.failed_handshakes >= 145
+            assert "was not done with its READY after 0.5 s, and others wait" in statistics.reasons[-1]
+            with contextlib.suppress(BlockingIOError):
+                strangers[-1].setblocking(False)
+                assert strangers[-1].recv(100) == GREETING  # when nobody waits, nobody is hurried
+            for stranger in strangers:
+                stranger.close()
+
+    run(main)
+
+
 def test_a_lack_of_file_descriptors_is_complained_of_and_survived() -> None:
     async def main() -> None:
         async with listening() as hall:

@@ -54,3 +54,11 @@ def test_there_is_a_limit() -> None:
     subscriptions.change(True, b"7")
     with pytest.raises(PeerError, match="more than 1000 subscriptions"):
         subscriptions.change(True, b"one more")
+
+
+def test_the_bytes_of_all_prefixes_are_limited() -> None:
+    subscriptions = Subscriptions()
+    for number in range(64):
+        subscriptions.change(True, number.to_bytes(1024))
+    with pytest.raises(PeerError, match="subscriptions of more than 65536 bytes"):
+        subscriptions.change(True, b"x")
