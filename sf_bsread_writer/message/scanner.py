@@ -35,9 +35,9 @@ __all__ = ["Event", "Limits", "Scan", "Scanner"]
 _GATHER_BYTES = 1 << 16
 """Frame header bytes compared at once; more would push each other out of the processor's cache."""
 
-_MAX_BATCH = 256
+_MAX_BATCH = 1024
 
-_MANY_MAINS = 128
+_MANY_MAINS = 64
 """So many main headers cost less if they are read all at once."""
 
 _MANY_NEW = 8
