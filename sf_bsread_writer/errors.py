@@ -24,7 +24,7 @@ MEANING: dict[ExitCode, str] = {
     ExitCode.COMPLETE: "all that was asked for was done; of a range, every pulse is in the file",
     ExitCode.INTERNAL: "an error of this program itself; the log has the traceback",
     ExitCode.USAGE: "a command line argument is missing, unknown or not usable",
-    ExitCode.SETUP: "the surroundings refuse: port in use, no such user, no permission to switch user, a store that cannot be used",
+    ExitCode.SETUP: "the surroundings refuse: port in use, a user that cannot be switched to, a store or token file not usable",
     ExitCode.OUTPUT: "a file or folder could not be created, written, closed or read",
     ExitCode.INCOMPLETE: "the file is closed and valid, but pulses that were asked for are missing",
     ExitCode.STALLED: "the stream fell silent before the stop pulse; the file is closed and valid",

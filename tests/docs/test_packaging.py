@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import sf_bsread_writer
-from sf_bsread_writer import buffer
+from sf_bsread_writer import buffer, writer
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.notify import LONGEST_INTERVAL_S
 
@@ -45,17 +45,31 @@ def test_recipe_tries_every_program() -> None:
     assert recipe()["test"]["commands"] == [f"{name} --help" for name in project()["scripts"]]
 
 
-def test_unit_with_the_example_settings_is_a_command_line_that_the_buffer_takes() -> None:
+def arguments_of(unit: str, example: str) -> tuple[str, list[str], dict[str, str]]:
+    """Program and arguments that a unit starts with the example settings, and those settings."""
     folder = ROOT / "deploy" / "systemd"
-    pairs = (line.partition("=") for line in (folder / "example.env").read_text(encoding="utf-8").splitlines())
+    pairs = (line.partition("=") for line in (folder / example).read_text(encoding="utf-8").splitlines())
     settings = {name: value for name, _, value in pairs if not name.startswith("#")}
-    unit = (folder / "sf_bsread_buffer@.service").read_text(encoding="utf-8")
-    command = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+    command = re.search(r"^ExecStart=(.*)$", (folder / unit).read_text(encoding="utf-8"), re.MULTILINE)
     assert command is not None
     program, *arguments = re.sub(r"\$\{?(\w+)\}?", lambda match: settings[match[1]], command[1]).split()
-    assert Path(program).name == "sf_bsread_buffer"
+    return Path(program).name, arguments, settings
+
+
+def test_unit_with_the_example_settings_is_a_command_line_that_the_buffer_takes() -> None:
+    program, arguments, settings = arguments_of("sf_bsread_buffer@.service", "example.env")
+    assert program == "sf_bsread_buffer"
     config = buffer.config_from(buffer.parser().parse_args(arguments))
     assert (str(config.source), config.port, config.buffer_length) == (settings["STREAM"], int(settings["OUTPUT_PORT"]), 6000)
+
+
+def test_unit_with_the_example_settings_is_a_command_line_that_the_writer_takes() -> None:
+    program, arguments, settings = arguments_of("sf_bsread_writer@.service", "example-writer.env")
+    assert program == "sf_bsread_writer"
+    config = writer.parse_config(arguments)
+    assert (str(config.stream), config.rest_port) == (settings["STREAM"], int(settings["REST_PORT"]))
+    assert (config.output_file, config.output_root, config.user_id) == ("/dev/null", Path(settings["OUTPUT_ROOT"]), -1)
+    assert config.token_file == Path("%d/token")
 
 
 @pytest.mark.parametrize("unit", sorted((ROOT / "deploy" / "systemd").glob("*.service")), ids=lambda unit: unit.name)
