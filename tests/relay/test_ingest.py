@@ -12,7 +12,7 @@ from sf_bsread_writer.relay.config import BufferConfig
 from sf_bsread_writer.testing.messages import message_of, renumbered
 from sf_bsread_writer.testing.relaying import relaying
 from sf_bsread_writer.testing.wire import Reader, Source
-from sf_bsread_writer.zmtp.frames import encode_command, encode_message, encode_pong
+from sf_bsread_writer.zmtp.frames import encode_command, encode_frame, encode_frame_header, encode_message, encode_pong
 
 MIB = 1 << 20
 
@@ -135,6 +135,20 @@ def test_a_source_that_only_sends_heartbeats_is_alive(source: Source) -> None:
             heard_s.append(time.monotonic())
         longest_s = max(later - earlier for earlier, later in pairwise(heard_s))  # a busy machine may itself be the silence
         assert relay.statistics().source.connections == 1 or longest_s >= 0.3
+
+
+def test_a_frame_of_10_gb_is_refused_before_any_memory_is_taken(source: Source, caplog: pytest.LogCaptureFixture) -> None:
+    with relaying(config(source)) as relay, Reader(relay.address) as reader:
+        source.accept()
+        source.send_messages([text(1)])
+        assert reader.next() == text(1)
+        before = relay.statistics().ring.memory
+        source.send(encode_frame(text(2)[0], more=True) + encode_frame_header(10 << 30, more=True))
+        source.accept()
+        assert relay.statistics().ring.memory == before
+        source.send_messages([text(3)])
+        assert reader.next() == text(3)
+    assert "lost: the source announced a frame of 10737418240 bytes, at most 33554432 are accepted" in caplog.text
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 1000])

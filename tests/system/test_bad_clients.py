@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from sf_bsread_writer.message.headers import parse_main_header
-from sf_bsread_writer.testing.beam import beam_message
+from sf_bsread_writer.testing.beam import assert_holds, beam_message
 from sf_bsread_writer.testing.chain import Feed, ZmqSource, buffer_of, writer_of
 from sf_bsread_writer.testing.programs import wait_until
 from sf_bsread_writer.testing.strangers import GREETING, ready
@@ -62,7 +62,7 @@ def connected(address: Address) -> socket.socket:
 def talker(address: Address, says: bytes) -> socket.socket:
     """Says all of it, as far as it is listened to, and stays."""
     sock = connected(address)
-    sock.settimeout(2)
+    sock.settimeout(0.5)
     with suppress(OSError):
         sock.sendall(says)
     return sock
@@ -177,3 +177,48 @@ def test_readers_get_every_pulse_whatever_else_knocks_and_all_that_took_is_given
     assert "Traceback" not in buffer.program.output
     refusals = [line for line in buffer.program.lines if line.startswith("[WARNING] Client refused")]
     assert len(refusals) == 1  # one line a minute, however many knock
+
+
+REST_TALKERS = {
+    "TLS": client_hello(),
+    "ZMTP 3": PULL,
+    "ZMTP 2.0": ZMTP_2,
+    "megabytes of anything": b"A" * (4 * MIB),
+    "a header without end": b"GET /status HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * (4 * MIB),
+    "a body without end": b"POST /parameters HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000000\r\n\r\n"
+    + b"x" * (32 * MIB),
+    "half a request": b"PUT /stop_pulse_id/1 HTTP/1.1\r\nHo",
+    "requests without reading the answers": b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 2000,
+}
+
+
+def test_a_writer_writes_every_pulse_and_answers_whatever_else_knocks_at_its_rest_port(tmp_path: Path) -> None:
+    with (
+        ZmqSource() as source,
+        buffer_of(source.address, "-b", 5000) as buffer,
+        writer_of(buffer.address, tmp_path / "run.h5") as writer,
+    ):
+        feed, address, pid = Feed(source, buffer), parse_address(writer.url.replace("http", "tcp")), writer.program.process.pid
+        sent = list(feed.send(50))
+        writer.put(f"/start_pulse_id/{sent[0]}")
+        writer.wait_for(rows=50)
+        memory_before, open_before = resident_bytes(pid), descriptors(pid)
+        with ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(connected(address))
+            for _ in range(BRIEF):
+                connected(address).close()
+            for says in REST_TALKERS.values():
+                stack.enter_context(talker(address, says))
+                assert writer.status == "writing"
+            for _ in range(20):
+                hang_up_with_a_reset(talker(address, b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
+            sent += feed.send(50)
+            writer.wait_for(rows=100)
+        wait_until(lambda: descriptors(pid) <= open_before, f"{open_before} descriptors again")
+        assert resident_bytes(pid) <= memory_before + 32 * MIB
+        sent += feed.send(50)
+        writer.put(f"/stop_pulse_id/{sent[-1]}")
+        writer.ended()
+    assert_holds(writer.path, sent)
+    assert "Traceback" not in writer.program.output

@@ -375,6 +375,7 @@ def pulses_in(path: Path) -> list[int]:
 
 GARBAGE = {
     "reserved flags": (b"\x78garbage", "sent a frame with the reserved flag bits 0x78 set"),
+    "a frame of 10 GB": (b"\x03" + (10 << 30).to_bytes(8), "announced a frame of 10737418240 bytes, at most "),
     "an ERROR": (b"\x04\x0a\x05ERROR\x03bye", "sent the error 'bye'"),
 }
 

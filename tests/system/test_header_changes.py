@@ -87,3 +87,27 @@ def test_every_header_s_values_are_kept_in_datasets_of_their_own(feed: Feed, wri
             assert file["data"][name]["is_data_present"][:].tolist() == present.tolist(), name
             assert file["data"][name]["pulse_id"][:].tolist() == np.where(present, ids, 0).tolist(), name
             assert told[name].present == ROWS * len(epochs)
+
+
+def test_headers_that_take_turns_and_headers_that_never_come_back_keep_every_value(feed: Feed, writer: Writer) -> None:
+    """Two for 100 pulses, then a new one with each of 100 more; each has a channel of its own beside the common one."""
+    first = feed.next_pulse_id
+    ids = np.arange(first, first + 200)
+    names = [f"TURN:{n % 2}" if n < 100 else f"NEW:{n}" for n in range(200)]
+    for pulse_id, name in zip(ids.tolist(), names, strict=True):
+        feed.source.send(pulse_id, {"COMMON": np.float64(pulse_id), name: np.int32(pulse_id)})
+    feed.next_pulse_id = first + 200
+    writer.put(f"/start_pulse_id/{first}")
+    writer.put(f"/stop_pulse_id/{ids[-1]}")
+    report = writer.ended()
+    assert (report.rows, report.missing_pulses, report.dropped) == (200, 0, {})
+    with h5py.File(writer.path) as file:
+        assert set(file["data"]) == {"COMMON", *names}
+        np.testing.assert_array_equal(file["data/COMMON/data"][:, 0], ids)
+        for name in set(names):
+            rows = [row for row, each in enumerate(names) if each == name]
+            expected = np.zeros(200, np.int64)
+            expected[rows] = ids[rows]
+            group = file["data"][name]
+            np.testing.assert_array_equal(group["pulse_id"][:], expected, err_msg=name)
+            assert group["data"][:, 0][: rows[-1] + 1].tolist() == expected[: rows[-1] + 1].tolist(), name

@@ -3,12 +3,14 @@
 import signal
 from pathlib import Path
 
+import h5py
 import pytest
 import zmq
 
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import ZmqSource, buffer_of, holdings, writer_of
+from sf_bsread_writer.testing.messages import message_of
 
 pytestmark = pytest.mark.system
 
@@ -104,3 +106,45 @@ def test_a_restarted_buffer_of_a_source_that_waits_leaves_no_gap(tmp_path: Path,
             report = writer.ended()
     assert_holds(writer.path, range(1, 41))
     assert report.reconnects == 1
+
+
+def other_message(pulse_id: int) -> list[bytes]:
+    """Of a header that has nothing in common with the beam's."""
+    return message_of(pulse_id, {"OTHER": pulse_id})
+
+
+def test_a_source_that_starts_over_with_other_channels_is_held_beside_what_was_before(tmp_path: Path) -> None:
+    with (
+        ZmqSource(zmq.XPUB) as source,
+        buffer_of(source.address) as buffer,
+        writer_of(buffer.address, tmp_path / "long.h5", "--stall_timeout", 2) as long,
+        writer_of(buffer.address, tmp_path / "new.h5") as new,
+        writer_of(buffer.address, tmp_path / "old.h5") as old,
+    ):
+        source.wait_for_subscriber()
+        long.put("/start_pulse_id/1")
+        long.put("/stop_pulse_id/140")
+        source.send_beam(range(101, 121))
+        long.wait_for(rows=20)
+        source.close()
+        with ZmqSource(zmq.XPUB, port=source.port) as again:
+            again.wait_for_subscriber()
+            for pulse_id in range(1, 31):
+                again.send_frames(other_message(pulse_id))
+            buffer.wait_until_it_holds(newest=30)
+            new.put("/start_pulse_id/5")
+            new.put("/stop_pulse_id/25")
+            report = new.ended()
+            assert (report.rows, report.evicted_before_start, report.dropped) == (21, 0, {})
+            with h5py.File(new.path) as file:
+                assert list(file["data"]) == ["OTHER"]
+                assert file["data/OTHER/data"][:, 0].tolist() == list(range(5, 26))
+            old.put("/start_pulse_id/110")
+            old.put("/stop_pulse_id/115")
+            old.ended()
+            assert_holds(old.path, range(110, 116))
+            report = long.ended(ExitCode.STALLED)
+    assert_holds(long.path, range(101, 121))
+    assert (report.out_of_order, report.missing_pulses) == (30, 120)
+    assert "Left out pulses" in long.program.output
+    assert "oldest that the buffer holds" not in new.program.output
