@@ -16,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.layout import CHUNK_ROWS
+from sf_bsread_writer.message.headers import INT64_MAX
 from sf_bsread_writer.model import NS_PER_S
 
 GATHER_BYTES = 4096
 """Values up to here are copied all at once; larger ones one by one, since the copy in between would cost more than the calls."""
+
+_USUAL_S = INT64_MAX // NS_PER_S
 
 Owner = TypeVar("Owner")
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -74,15 +77,26 @@ def gather(
     return gathered
 
 
-def gather_times(data: NDArray[np.uint8], places: Places, bodies: NDArray[np.int64], *, big_endian: bool) -> NDArray[np.int64]:
-    """One timestamp in ns for each channel and message, shape (channels, messages), from two int64 on the wire: s and ns."""
+def gather_times(
+    data: NDArray[np.uint8], places: Places, bodies: NDArray[np.int64], *, big_endian: bool, default_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_] | None]:
+    """One timestamp in ns for each channel and message, shape (channels, messages), from two int64 on the wire: s and ns.
+
+    A time that int64 cannot hold becomes ``default_ns`` of its message, shape (messages,). The second says which ones do; None
+    if all are good.
+    """
     dtype = np.dtype(">i8" if big_endian else "<i8")
     seconds = gather(data, places, bodies, dtype).astype(np.int64, copy=False)
-    nanoseconds = gather(data, places, bodies + 8, dtype)
-    # Wraps around silently for times that int64 cannot hold: no clock has them, and a wrong time is no reason to lose a value.
-    seconds *= NS_PER_S
-    seconds += nanoseconds.astype(np.int64, copy=False)
-    return seconds
+    nanoseconds = gather(data, places, bodies + 8, dtype).astype(np.int64, copy=False)
+    # Read without sign, what is negative is large: so these two comparisons let no overflow pass, and all times since 1970.
+    are_usual = seconds.view(np.uint64).max(initial=0) < _USUAL_S and nanoseconds.view(np.uint64).max(initial=0) < NS_PER_S
+    if are_usual:
+        seconds *= NS_PER_S
+        seconds += nanoseconds
+        return seconds, None
+    exact = seconds.astype(object) * NS_PER_S + nanoseconds
+    is_bad = (np.abs(exact) > INT64_MAX).astype(np.bool_)
+    return np.where(is_bad, default_ns, exact).astype(np.int64), is_bad
 
 
 def grown(array: NDArray[Scalar]) -> NDArray[Scalar]:

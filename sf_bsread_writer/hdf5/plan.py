@@ -1,5 +1,6 @@
 """Where the values of a layout's messages go: worked out once for a layout, then used for every message of it. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,16 +33,21 @@ class Scalars:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Times:
-    """Timestamps of one byte order, likewise."""
+    """Timestamps of one byte order, likewise; ``owners`` are in the order of the slots."""
 
     block: Block[Column]
     slots: Index
     places: Places
+    owners: Sequence[FileChannel]
     big_endian: bool
 
-    def put(self, data: NDArray[np.uint8], bodies: NDArray[np.int64], lines: Index) -> None:
-        """Gathers them for some messages, whose rows are ``lines`` of the chunk."""
-        self.block.put(self.slots, lines, gather_times(data, self.places, bodies, big_endian=self.big_endian))
+    def put(self, data: NDArray[np.uint8], bodies: NDArray[np.int64], lines: Index, times_ns: NDArray[np.int64]) -> None:
+        """Gathers them for some messages, whose rows are ``lines`` of the chunk, and whose own times ``times_ns``."""
+        times, is_bad = gather_times(data, self.places, bodies, big_endian=self.big_endian, default_ns=times_ns)
+        self.block.put(self.slots, lines, times)
+        if is_bad is not None:
+            for owner, count in zip(self.owners, is_bad.sum(axis=1).tolist(), strict=True):
+                owner.damaged += count
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -138,7 +144,9 @@ def _times(contents: Contents, binding: Binding, store: Store, row: int) -> list
             block, slots = store.time_slots(binding, members, np.full(len(members), row))
             order = np.argsort(slots, kind="stable")
             places = Places.of(contents.time_starts[0, members[order]])
-            times.append(Times(block=block, slots=index_of(slots[order]), places=places, big_endian=big_endian))
+            owners = [binding.channels[member] for member in members[order].tolist()]
+            slots_index = index_of(slots[order])
+            times.append(Times(block=block, slots=slots_index, places=places, owners=owners, big_endian=big_endian))
     return times
 
 

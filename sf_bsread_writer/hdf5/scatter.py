@@ -107,7 +107,10 @@ class Scatter:
         for big_endian in (False, True):
             own = has_time & (self.binding.traits.is_big_endian[members] == big_endian)
             if own.any():
-                times_ns[own] = gather_times(data, HERE, places[own], big_endian=big_endian)[0]
+                times, is_bad = gather_times(data, HERE, places[own], big_endian=big_endian, default_ns=times_ns[own])
+                times_ns[own] = times[0]
+                for member in [] if is_bad is None else members[own][is_bad[0]].tolist():
+                    self.binding.channels[member].damaged += 1
         return times_ns
 
     def _scatter(

@@ -163,5 +163,8 @@ def _put_times(store: Store, values: Values, run: Run, first_row: int, times_ns:
     own = values.time_starts != GLOBAL_TIME
     if own.any():
         place = Places.of(np.zeros(1, np.int64))
-        times[own] = gather_times(run.data, place, values.time_starts[own], big_endian=values.single.channel.big_endian)[0]
+        big_endian, starts = values.single.channel.big_endian, values.time_starts[own]
+        own_times, is_bad = gather_times(run.data, place, starts, big_endian=big_endian, default_ns=times[own])
+        times[own] = own_times[0]
+        values.single.owner.damaged += 0 if is_bad is None else int(is_bad.sum())
     store.put_times(values.single.owner, values.positions + first_row, times)

@@ -247,7 +247,7 @@ class Table:
         for scalars in plan.scalars:
             scalars.put(piece.run.data, bodies, lines)
         for times in plan.times:
-            times.put(piece.run.data, bodies, lines)
+            times.put(piece.run.data, bodies, lines, piece.times_ns[positions])
         if plan.global_times is not None:
             block, slots = plan.global_times
             block.put(slots, lines, piece.times_ns[positions])

@@ -1,5 +1,7 @@
 """Values side by side."""
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,8 +47,38 @@ def test_equal_distances_are_noticed(starts: list[int], spacing: int) -> None:
 def test_timestamps_are_seconds_and_nanoseconds(order: str) -> None:
     stamps = np.array([[1_700_000_000, 123_456_789], [5, 7]], f"{order}i8")
     data = np.frombuffer(b"xyz" + stamps.tobytes(), np.uint8)
-    times = gather_times(data, Places.of(np.array([0, 16])), np.array([3]), big_endian=order == ">")
+    places, big_endian = Places.of(np.array([0, 16])), order == ">"
+    times, is_bad = gather_times(data, places, np.array([3]), big_endian=big_endian, default_ns=np.array([9]))
+    assert is_bad is None
     assert times.tolist() == [[1_700_000_000_123_456_789], [5_000_000_007]]
+
+
+IMPOSSIBLE = [
+    (2**63 - 1, 0),
+    (-(2**63), 0),
+    (-(2**63), -(2**63)),
+    (9_223_372_037, 0),
+    (9_223_372_036, 854_775_808),
+    (0, -(2**63)),
+]
+POSSIBLE = [
+    (9_223_372_036, 854_775_807),
+    (-9_223_372_036, -854_775_807),
+    (-1, 5),
+    (1, 5 * 10**9),
+    (9_223_372_037, -(10**9)),
+    (1, 0),
+]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_time_that_nobody_can_store_is_that_of_the_message(order: str) -> None:
+    data = np.frombuffer(b"".join(struct.pack(f"{order}qq", *pair) for pair in IMPOSSIBLE + POSSIBLE), np.uint8)
+    places, bodies = Places.of(16 * np.arange(len(POSSIBLE))), np.array([0, 16 * len(IMPOSSIBLE)])
+    times, is_bad = gather_times(data, places, bodies, big_endian=order == ">", default_ns=np.array([77, 88]))
+    assert is_bad is not None
+    assert is_bad.tolist() == [[True, False]] * len(POSSIBLE)
+    assert times.tolist() == [[77, sec * 10**9 + ns] for sec, ns in POSSIBLE]
 
 
 @pytest.mark.parametrize(

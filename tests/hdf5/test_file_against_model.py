@@ -1,6 +1,7 @@
 """Any stream, cut and flushed anyhow, gives the file that the rules ask for."""
 
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.testing.file_model import FileModel, file_content
-from sf_bsread_writer.testing.messages import run_of, time_of
+from sf_bsread_writer.testing.messages import message_of, run_of, time_of
 
 MEMORY = Path("/dev/shm")
 """For the hundreds of files that the examples write, if there is such a place."""
@@ -188,3 +190,26 @@ def test_file_holds_what_the_rules_ask_for(stream: Stream) -> None:
     assert [each.damaged for each in channels] == [each.damaged for each in summary.channels]
     assert memory is not None
     assert memory.pins == 1
+
+
+@pytest.mark.parametrize("layouts", [1, 5], ids=["all alike", "all different"])
+@pytest.mark.parametrize("compression", Compression)
+def test_a_time_that_nobody_can_store_is_that_of_the_message(layouts: int, compression: Compression, tmp_path: Path) -> None:
+    channels = [
+        Channel(name="A", type=ValueType.INT32, compression=compression, big_endian=True),
+        Channel(name="T", type=ValueType.STRING),
+    ]
+    model, messages = FileModel(), []
+    for row in range(5):
+        message = message_of(row, {"A": 5, "T": "x" * (1 + row % layouts)}, channels=channels)
+        message[3] = struct.pack(">qq", 2**62 if row % 2 else 7, 0)
+        messages.append(message)
+        model.add(message, row)
+    file = PulseFile(tmp_path / "run.h5")
+    file.write(run_of(messages), np.arange(5), np.arange(5))
+    summary = file.finish(5)
+    file.seal(None, {}, "{}")
+    content = file_content(tmp_path / "run.h5")
+    assert np.frombuffer(content["data/A/timestamp"][2], "<i8").tolist() == [time_of(n) if n % 2 else 7 * 10**9 for n in range(5)]
+    assert content == model.content(5)
+    assert [channel.damaged for channel in summary.channels] == [2, 0] == [each.damaged for each in model.channels.values()]
