@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.channels import FLAGS, TIMES, Channels, Column, FileChannel
 from sf_bsread_writer.hdf5.chunks import Chunk
-from sf_bsread_writer.hdf5.layout import DatasetLayout
+from sf_bsread_writer.hdf5.layout import DatasetLayout, Keeping
 from sf_bsread_writer.hdf5.presence import NEVER, Presence, Split
 from sf_bsread_writer.hdf5.storage import Storage
 from sf_bsread_writer.message import bitshuffle  # noqa: F401 - loaded now: later the process may have a user who cannot read it
@@ -30,6 +30,7 @@ MAX_ATTRIBUTE_CHARACTERS = 8000
 """The oldest file format has 64 KiB for an attribute, and UTF-8 up to four bytes for a character."""
 
 PULSE_ID, IS_DATA_PRESENT = b"pulse_id", b"is_data_present"
+STREAM = "stream"
 
 
 class Dataset:
@@ -101,7 +102,7 @@ class Datasets:
         self._channels = channels
         self._presence = presence
         self._storage = storage
-        self._groups = {name: file.require_group(name).id for name in ("data", "stream")}
+        self._groups = {name: file.require_group(name).id for name in ("data", STREAM)}
         self._datasets: dict[Column, Dataset] = {}
         self._classes: dict[int, tuple[Dataset, Dataset]] = {}
         self._linked: dict[int, int] = {}
@@ -114,7 +115,7 @@ class Datasets:
     def write_chunk(self, column: Column, first_row: int, chunk: Chunk, filter_mask: int = 0) -> None:
         """As in `Sink`."""
         dataset = self._datasets.get(column) or self.dataset(column)
-        self._write(dataset, first_row, chunk, filter_mask)
+        self._write(dataset, first_row, chunk, filter_mask, rows=self._rows_of(column))
         self.written_bytes += chunk.nbytes if isinstance(chunk, np.ndarray) else len(chunk)
 
     def write_texts(self, column: Column, first_row: int, texts: Sequence[str]) -> None:
@@ -127,21 +128,21 @@ class Datasets:
     def write_presence(self, number: int, first_row: int, pulse_ids: NDArray[np.int64], flags: NDArray[np.uint8]) -> None:
         """As in `Sink`."""
         id_dataset, flag_dataset = self._class(number)
-        self._write(id_dataset, first_row, pulse_ids, 0)
-        self._write(flag_dataset, first_row, flags, 0)
+        self._write(id_dataset, first_row, pulse_ids, 0, rows=self.rows)
+        self._write(flag_dataset, first_row, flags, 0, rows=self.rows)
         self.written_bytes += pulse_ids.nbytes + flags.nbytes
 
-    def _write(self, dataset: Dataset, first_row: int, chunk: Chunk, filter_mask: int) -> None:
+    def _write(self, dataset: Dataset, first_row: int, chunk: Chunk, filter_mask: int, *, rows: int) -> None:
         """HDF5 need not be asked again for the place of a chunk that comes with each flush until it is full."""
         if first_row != dataset.latest or not isinstance(chunk, np.ndarray):
-            dataset.write_chunk(first_row, chunk, filter_mask, rows=self.rows)
+            dataset.write_chunk(first_row, chunk, filter_mask, rows=rows)
             dataset.latest, dataset.place = first_row, 0
         elif dataset.place:
-            dataset.resize(self.rows)
+            dataset.resize(max(dataset.rows, rows))
             self._storage.replace(dataset.place, chunk)
         else:
             self._storage.replaces = chunk
-            dataset.write_chunk(first_row, chunk, filter_mask, rows=self.rows)
+            dataset.write_chunk(first_row, chunk, filter_mask, rows=rows)
             dataset.place = self._storage.take_place()
 
     def split(self, split: Split) -> None:
@@ -154,8 +155,8 @@ class Datasets:
         h5o.copy(pulse_id.id, b".", group, PULSE_ID, None, self._links)
         h5o.copy(is_data_present.id, b".", group, IS_DATA_PRESENT, None, self._links)
         self._classes[split.new] = (
-            self._kind(TIMES).open(group, PULSE_ID),
-            self._kind(FLAGS).open(group, IS_DATA_PRESENT),
+            self._kind(TIMES, self.rows).open(group, PULSE_ID),
+            self._kind(FLAGS, self.rows).open(group, IS_DATA_PRESENT),
         )
         self._linked[members[0]] = split.new
         self._link(members[1:], split.new)
@@ -170,7 +171,7 @@ class Datasets:
     def revive(self, column: Column, name: str) -> None:
         """As in `Sink`."""
         self._rename(column, name)
-        self._datasets[column] = self._kind(column.layout).open(self.group(column.group), name.encode())
+        self._datasets[column] = self._kind(column.layout, self.rows).open(self.group(column.group), name.encode())
 
     def drop(self, column: Column) -> None:
         """As in `Sink`."""
@@ -225,16 +226,23 @@ class Datasets:
         """The dataset of a column, made if there is none yet."""
         dataset = self._datasets.get(column)
         if dataset is None:
-            dataset = self._datasets[column] = self._create(self.group(column.group), column.name.encode(), column.layout)
+            kind = self._kind(column.layout, self._rows_of(column))
+            dataset = self._datasets[column] = kind.create(self.group(column.group), column.name.encode(), self._links)
         return dataset
 
-    def _create(self, group: h5g.GroupID, name: bytes, layout: DatasetLayout) -> Dataset:
-        return self._kind(layout).create(group, name, self._links)
+    def _rows_of(self, column: Column) -> int:
+        """How many rows a column gets now. Single numbers of channels get whole chunks of them, until `close_rows`: to tell HDF5
+        of each row anew at each flush would take most of the time that a flush of thousands of channels takes.
+        """
+        layout = column.layout
+        if layout.keeping is not Keeping.CELLS or column.group == STREAM:
+            return self.rows
+        return -(-self.rows // layout.chunk_rows) * layout.chunk_rows
 
-    def _kind(self, layout: DatasetLayout) -> _Kind:
+    def _kind(self, layout: DatasetLayout, rows: int) -> _Kind:
         kind = self._kinds.get(layout)
-        if kind is None or kind.rows != self.rows:
-            kind = self._kinds[layout] = _Kind(layout, self.rows)
+        if kind is None or kind.rows != rows:
+            kind = self._kinds[layout] = _Kind(layout, rows)
         return kind
 
     def _rename(self, column: Column, name: str) -> None:
@@ -252,7 +260,10 @@ class Datasets:
         if datasets is None:
             members = self._members(number)
             group = self._unlinked(members[0])
-            datasets = self._create(group, PULSE_ID, TIMES), self._create(group, IS_DATA_PRESENT, FLAGS)
+            datasets = (
+                self._kind(TIMES, self.rows).create(group, PULSE_ID, self._links),
+                self._kind(FLAGS, self.rows).create(group, IS_DATA_PRESENT, self._links),
+            )
             self._classes[number] = datasets
             self._linked[members[0]] = number
             self._link(members[1:], number)

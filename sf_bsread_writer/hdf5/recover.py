@@ -222,6 +222,7 @@ class _Completion:
             shape = {"shape": (self._rows,), "maxshape": (None,), "chunks": (layout.chunk_rows,)}
             group.create_dataset(name, dtype=layout.dtype, **shape)
         dataset = group[name]
+        self.longest = max(self.longest, len(dataset))  # these have the rows that there are, others may have whole chunks
         self._resize(dataset, self._rows)
         return dataset
 
@@ -245,6 +246,5 @@ class _Completion:
         )
 
     def _resize(self, dataset: h5py.Dataset, rows: int) -> None:
-        self.longest = max(self.longest, len(dataset))
         if len(dataset) != rows:
             dataset.id.set_extent((rows, *dataset.shape[1:]))
