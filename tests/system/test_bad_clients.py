@@ -62,7 +62,7 @@ def connected(address: Address) -> socket.socket:
 def talker(address: Address, says: bytes) -> socket.socket:
     """Says all of it, as far as it is listened to, and stays."""
     sock = connected(address)
-    sock.settimeout(0.5)
+    sock.settimeout(0.2)
     with suppress(OSError):
         sock.sendall(says)
     return sock
