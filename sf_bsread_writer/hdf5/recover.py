@@ -82,8 +82,9 @@ class Leftover:
     """The file of a killed writer, as it was at its last flush, held against others. To be left as a context.
 
     ``without_journal``: it is taken as it is, if it has no journal that can be used; whether it was torn nobody can know.
-    ``notes`` are those of its last flush, and ``was_closed`` says that nothing is missing but its name. ``is_from_before_boot``: if
-    the machine has lost its power since then, nobody knows what of it was on the disk. Raises `OutputError` if it cannot be used; what is in it is as it was then.
+    ``notes`` are those of its last flush, and ``was_closed`` says that nothing is missing but its name. ``is_from_before_boot``:
+    if the machine has lost its power since then, nobody knows what of it was on the disk. Raises `OutputError` if it cannot be
+    used; what is in it is as it was then.
     """
 
     def __init__(self, path: Path, *, without_journal: bool = False) -> None:
