@@ -215,16 +215,17 @@ class Filing:
         return tuple(_channel_report(channel, summary.rows) for channel in summary.channels)
 
     def _seal(self, parameters: Mapping[str, Any], report: Report) -> Report:
-        if self._file is None:
+        if self._file is None or self._file.is_lost:
             return report
         self._tell_if_vanished()
         moved_aside = self._guarded(self._file.aside_for, self.final)  # now, so that the report in the file has it, too
         report = msgspec.structs.replace(report, moved_aside=None if moved_aside is None else str(moved_aside))
         text = msgspec.json.encode(report).decode()
-        if self._guarded(self._file.has_room_for, parameters, text) is False:
-            reason = f"{report.reason}; parameters and counts of channels are left out, for there is no room"
-            parameters, report = {}, msgspec.structs.replace(report, outcome="failed", reason=reason, channels=())
-            text = msgspec.json.encode(report).decode()
+        for what, shorter in (("parameters", {}), ("counts of channels", {"channels": ()})):
+            if self._guarded(self._file.has_room_for, parameters, text) is False:
+                reason = f"{report.reason}; the {what} are left out, for which there is no room"
+                parameters, report = {}, msgspec.structs.replace(report, outcome="failed", reason=reason, **shorter)
+                text = msgspec.json.encode(report).decode()
         self.is_sealed = self._guarded(self._seal_file, parameters, text) is True
         return report
 

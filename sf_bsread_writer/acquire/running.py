@@ -211,7 +211,7 @@ class Running:
             reason = f"{why}; there is no file"
         else:
             until = f" until pulse {recording.coverage.last}" if recording.coverage.rows else ""
-            reason = f"{why}; the file is not closed: what it got{until} is left in {filing.partial}, for `sf_bsread recover`"
+            reason = f"{why}; the file is not finished: what it got{until} is left in {filing.partial}, for `sf_bsread recover`"
         self.report = recording.report(
             outcome="failed",
             reason=reason,

@@ -214,7 +214,7 @@ class WriterService:
             await asyncio.wait([joined], timeout=TICK_S)
             if self._is_disk_silent():
                 joined.cancel()
-                self.exit_code = ExitCode.OUTPUT
+                self._give_up()
                 return False
         await joined
         return True
@@ -341,7 +341,7 @@ class WriterService:
             acquisition = self._acquisition
             if self._machine.state is State.WRITING and acquisition is not None:
                 self._happened(acquisition.tick(time.monotonic(), self._parameters))
-            elif self._machine.state is State.CLOSING and self._is_disk_silent() and not self.ended.is_set():
+            elif self._machine.state is State.CLOSING and self._is_disk_silent():
                 self._give_up()
 
     # The end of an acquisition
@@ -362,8 +362,11 @@ class WriterService:
         acquisition.closed.set()
 
     def _give_up(self) -> None:
-        assert self._acquisition is not None
-        self._tell(self._acquisition.give_up(f"the disk has not answered for {self._disk_timeout_s:g} s"))
+        acquisition = self._acquisition
+        assert acquisition is not None
+        if not acquisition.closed.is_set():
+            self._tell(acquisition.give_up(f"the disk has not answered for {self._disk_timeout_s:g} s"))
+            acquisition.closed.set()
         self.exit_code = ExitCode.OUTPUT
         self.ended.set()
 

@@ -130,7 +130,8 @@ class PulseFile:
     """Writes runs of messages as rows.
 
     ``path`` is the final name, None for a dry run that does everything but write. Folders are made. Every method may raise
-    `OutputError`, with ``errno`` where there is one; nothing more can be written then, but the file can still be finished.
+    `OutputError`, with ``errno`` where there is one; nothing more can be written then, but the file can still be finished, unless
+    it ``is_lost``: then it has been closed as it was, under its partial name.
     """
 
     def __init__(self, path: Path | None, *, options: FileOptions | None = None) -> None:
@@ -140,6 +141,7 @@ class PulseFile:
         sink = None if self._output is None else self._output.sink
         self._table = Table(sink, channels, presence, self._options.compression)
         self._failure: OutputError | None = None
+        self.is_lost = False
         self._aside: Path | None = None
 
     @property
@@ -246,7 +248,7 @@ class PulseFile:
     def has_room_for(self, parameters: Mapping[str, object], report_json: str) -> bool:
         """Whether `seal` can write these; room for what they usually are has been kept."""
         size = sum(len(content) + INDEX_BYTES for content in general_datasets(parameters).values()) + len(report_json.encode())
-        if self._output is None or not self._output.file.id.valid or size <= CLOSING_BYTES // 2:
+        if self._output is None or size <= CLOSING_BYTES // 2:
             return True
         try:
             self._make_room(self._output, size)
@@ -274,7 +276,8 @@ class PulseFile:
         if self._output is None:
             return None
         output = self._output
-        if self._failure is not None and not output.file.id.valid:
+        if self.is_lost:
+            assert self._failure is not None
             raise self._failure
         with self._errors("finish", close=True):
             add_ending(output.file, parameters, report_json)
@@ -338,6 +341,7 @@ class PulseFile:
                 raise
             self._failure = cause if isinstance(cause, OutputError) else output_error(cause, doing, self._output.path)
             if close:
+                self.is_lost = True
                 with suppress(Exception):
                     self._output.close()
                 self._output.release()

@@ -221,3 +221,13 @@ def test_the_ranges_in_a_report_are_limited_but_the_count_is_not() -> None:
     report = report_of(recording)
 
     assert (len(report.missing), report.missing_truncated, report.missing_pulses) == (1000, True, 4999)
+
+
+@pytest.mark.parametrize(
+    ("dead", "size", "is_told"), [(65 << 20, 200 << 20, True), (65 << 20, 300 << 20, False), (63 << 20, 64 << 20, False)]
+)
+def test_dead_room_is_told_if_it_is_much_and_a_large_part(dead: int, size: int, is_told: bool) -> None:
+    report = recording_of(1).report(
+        outcome="complete", reason="", output_file="/f", file_bytes=size, dead_bytes=dead, now_ns=3_000_000_000
+    )
+    assert any("MB of the file are dead room" in line for line in describe(report)) == is_told

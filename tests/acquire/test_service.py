@@ -1,6 +1,7 @@
 """The writer's life, step by step, on a stream in memory and a real file."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from sf_bsread_writer.acquire import filing, running
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import BadMessage, CaughtUp, Connected, Disconnected, Overtaken
 from sf_bsread_writer.acquire.report import Report
@@ -16,6 +18,7 @@ from sf_bsread_writer.acquire.service import WriterService
 from sf_bsread_writer.errors import ExitCode, OutputError, StateError, UsageError
 from sf_bsread_writer.hdf5.file import FileOptions
 from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.programs import wait_until
 from sf_bsread_writer.testing.streams import StreamInMemory
 from sf_bsread_writer.zmtp.extension import StartPoint
 
@@ -86,9 +89,9 @@ async def run_and_join(service: WriterService) -> ExitCode:
 def play(tmp_path: Path) -> Callable[..., tuple[Scene, ExitCode]]:
     """Runs a writer while the test's steps go on; ends it if they do not; gives the scene and the exit code."""
 
-    def run(steps: Steps, *, stream: StreamInMemory | None = None, stall_timeout_s: float = 60.0) -> tuple[Scene, ExitCode]:
+    def run(steps: Steps, *, stream: StreamInMemory | None = None, **timeouts: float) -> tuple[Scene, ExitCode]:
         async def main() -> tuple[Scene, ExitCode]:
-            scene = Scene(tmp_path, stream or StreamInMemory(), stall_timeout_s=stall_timeout_s)
+            scene = Scene(tmp_path, stream or StreamInMemory(), **timeouts)
             life = asyncio.create_task(run_and_join(scene.service))
             await asyncio.sleep(0)
             try:
@@ -537,6 +540,75 @@ def test_kill_does_not_wait_long_for_a_disk_that_hangs_and_does_not_call_that_co
         hangs.set()
 
     assert play(steps)[1] is ExitCode.INTERRUPTED
+
+
+def test_a_disk_that_does_not_answer_is_told_of_and_waited_for_as_long_as_nobody_asks_for_the_end(
+    play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(running, "STUCK_S", 0.1)
+    hangs = threading.Event()
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.service._hdf5.submit(hangs.wait)
+        scene.give(1, 2)
+        told = re.compile(r"The disk of .*out\.h5 has not answered for \d+ s")
+        await asyncio.wait_for(asyncio.to_thread(wait_until, lambda: told.search(caplog.text) is not None, "it is told"), 10)
+        statistics = scene.service.statistics()
+        assert (statistics.waiting_messages, statistics.lag_s > 0) == (2, True)
+        hangs.set()
+        await scene.settled()
+        assert (scene.service.statistics().waiting_messages, scene.service.statistics().lag_s) == (0, 0.0)
+        await scene.service.stop(2)
+
+    scene, code = play(steps, disk_timeout_s=0.1)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1, 2]
+
+
+def test_a_file_that_a_silent_disk_does_not_let_close_is_given_up_with_what_was_flushed(play: Play) -> None:
+    hangs = threading.Event()
+
+    async def steps(scene: Scene) -> None:
+        await scene.service.start(1)
+        scene.give(1, 2)
+        await scene.settled()
+        acquisition = scene.service._acquisition
+        assert acquisition is not None
+        while acquisition.filing.on_disk.rows < 2:
+            await scene.settled()
+        scene.service._hdf5.submit(hangs.wait)
+        scene.give(3)
+        await scene.service.stop(3)
+        with pytest.raises(OutputError, match=r"until pulse 2 is left in .*/out\.h5\.partial"):
+            await scene.service._until_closed()
+        assert (scene.report.outcome, scene.report.rows) == ("failed", 2)
+        assert not await scene.service.join()
+        hangs.set()
+        await scene.service._join()
+
+    assert play(steps, disk_timeout_s=0.3)[1] is ExitCode.OUTPUT
+
+
+def test_a_start_does_not_wait_for_ever_for_a_file_to_be_created(
+    play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(filing, "CREATE_TIMEOUT_S", 0.1)
+    hangs = threading.Event()
+
+    async def steps(scene: Scene) -> None:
+        scene.service._hdf5.submit(hangs.wait)
+        await scene.service.start(1)
+        assert f"Creating {scene.path} takes long" in caplog.text
+        scene.give(1)
+        hangs.set()
+        await scene.service.stop(1)
+
+    scene, code = play(steps)
+
+    assert code is ExitCode.COMPLETE
+    assert scene.in_file() == [1]
 
 
 def test_a_persistent_writer_waits_for_the_next_acquisition(play: Play) -> None:

@@ -581,6 +581,16 @@ def test_when_nothing_more_fits_the_file_is_finished_with_what_it_has(path: Path
         assert json.loads(finished["report"].asstr()[()]) == {"outcome": "failed"}
 
 
+def test_room_that_rows_taken_back_had_is_counted(path: Path) -> None:
+    summaries = [
+        write(path.with_name(f"{rows}.h5"), messages_of((IMAGE,), [{IMAGE.name: np.ones((150, 250))}] * 30), rows=rows)
+        for rows in (30, 10)
+    ]
+    assert [summary.dead_bytes // 75_000 for summary in summaries] == [0, 20]
+    sizes = [path.with_name(f"{rows}.h5").stat().st_size for rows in (30, 10)]
+    assert sizes[1] > sizes[0] - 75_000
+
+
 WRITE_AND_DIE = """
 import os, signal, sys
 import numpy as np
