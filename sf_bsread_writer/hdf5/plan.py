@@ -14,6 +14,12 @@ from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import Layout
 from sf_bsread_writer.message.types import Compression
 
+NO_TIME = -1
+"""In place of where a timestamp starts: the value has none of its own."""
+
+BAD_TIME = -2
+"""Or one of a size that does not fit."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Scalars:
@@ -54,8 +60,9 @@ class Times:
 class Single:
     """A value that needs a look of its own: an array, a string, or anything compressed.
 
-    ``member`` is its position in the data header. ``time_start`` is set only if it is compressed, and has a time of its own: then
-    the content tells whether there is a value, so its time cannot be put with those of all others.
+    ``member`` is its position in the data header. ``time_start`` is where its timestamp starts, `NO_TIME` or `BAD_TIME`, and
+    always `NO_TIME` if it is not compressed: of what is, the content tells whether there is a value, so its time cannot be put
+    with those of all others.
     """
 
     member: int
@@ -63,7 +70,7 @@ class Single:
     channel: Channel
     start: int
     length: int
-    time_start: int | None
+    time_start: int
 
     @property
     def is_packed(self) -> bool:
@@ -112,14 +119,18 @@ def make_plan(layout: Layout, binding: Binding, store: Store | None, *, row: int
 
 def single_of(contents: Contents, layout: int, member: int, binding: Binding) -> Single:
     """One of the channels that need a look of their own, as it stands in one of the layouts."""
-    is_packed, has_time = binding.traits.is_packed[member], contents.has_time[layout, member]
+    time_start = NO_TIME
+    if binding.traits.is_packed[member] and contents.has_time[layout, member]:
+        time_start = int(contents.time_starts[layout, member])
+    elif binding.traits.is_packed[member] and contents.has_bad_time[layout, member]:
+        time_start = BAD_TIME
     return Single(
         member=member,
         owner=binding.channels[member],
         channel=binding.header.channels[member],
         start=int(contents.starts[layout, member]),
         length=int(contents.lengths[layout, member]),
-        time_start=int(contents.time_starts[layout, member]) if is_packed and has_time else None,
+        time_start=time_start,
     )
 
 

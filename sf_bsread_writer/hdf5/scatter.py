@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sf_bsread_writer.hdf5.channels import Binding, Column
 from sf_bsread_writer.hdf5.columns import Block, Places, gather, gather_times
 from sf_bsread_writer.hdf5.contents import Contents
-from sf_bsread_writer.hdf5.plan import single_of
-from sf_bsread_writer.hdf5.singles import GLOBAL_TIME, Values
+from sf_bsread_writer.hdf5.plan import BAD_TIME, NO_TIME, single_of
+from sf_bsread_writer.hdf5.singles import Values
 from sf_bsread_writer.hdf5.store import Store
 
 MESSAGES_PER_PLAN = 4
@@ -84,13 +84,17 @@ class Scatter:
         for member in np.flatnonzero(present.any(axis=0)).tolist():
             positions = np.flatnonzero(present[:, member])
             bodies = self.bodies[positions]
-            own_time = contents.has_time[positions, member] & traits.is_packed[member]
+            own_times = np.full(len(positions), NO_TIME)
+            if traits.is_packed[member]:
+                own_times[contents.has_bad_time[positions, member]] = BAD_TIME
+                has_time = contents.has_time[positions, member]
+                own_times[has_time] = (bodies + contents.time_starts[positions, member])[has_time]
             yield Values(
                 single=single_of(contents, int(positions[0]), member, self.binding),
                 positions=positions,
                 starts=bodies + contents.starts[positions, member],
                 lengths=contents.lengths[positions, member],
-                time_starts=np.where(own_time, bodies + contents.time_starts[positions, member], GLOBAL_TIME),
+                time_starts=own_times,
             )
 
     def count_damaged(self) -> None:

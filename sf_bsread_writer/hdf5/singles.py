@@ -10,21 +10,19 @@ from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.hdf5.chunks import chunk_of, decoded
 from sf_bsread_writer.hdf5.columns import Places, gather_times
 from sf_bsread_writer.hdf5.layout import Keeping
-from sf_bsread_writer.hdf5.plan import Single
+from sf_bsread_writer.hdf5.plan import BAD_TIME, NO_TIME, Single
 from sf_bsread_writer.hdf5.store import Store
 from sf_bsread_writer.message.compression import Payload, decompress, is_missing_payload
 from sf_bsread_writer.message.decode import decode_string
 from sf_bsread_writer.message.layout import Run
-
-GLOBAL_TIME = -1
-"""In place of where a timestamp starts: the value has none of its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Values:
     """One channel's values in some rows, in ascending order. All arrays have shape (values,).
 
-    ``positions`` count from the first of the rows, ``starts`` and ``time_starts`` are places in the memory of the run.
+    ``positions`` count from the first of the rows, ``starts`` and ``time_starts`` are places in the memory of the run; the latter
+    may be `NO_TIME` or `BAD_TIME`.
     """
 
     single: Single
@@ -69,7 +67,7 @@ def _one_layout(single: Single, positions: NDArray[np.intp], bodies: NDArray[np.
         positions=positions,
         starts=here + single.start,
         lengths=np.full(len(here), single.length, np.int64),
-        time_starts=np.full(len(here), GLOBAL_TIME, np.int64) if single.time_start is None else here + single.time_start,
+        time_starts=np.full(len(here), single.time_start, np.int64) if single.time_start < 0 else here + single.time_start,
     )
 
 
@@ -79,8 +77,8 @@ def absent(values: Values, run: Run) -> list[int]:
 
 
 def _payloads(values: Values, run: Run) -> Iterator[tuple[int, memoryview, bool]]:
-    """Position and bytes of each value, and whether it has a timestamp of its own."""
-    has_time = values.time_starts != GLOBAL_TIME
+    """Position and bytes of each value, and whether it has a timestamp of its own, good or bad."""
+    has_time = values.time_starts != NO_TIME
     for position, start, length, own in zip(
         values.positions.tolist(), values.starts.tolist(), values.lengths.tolist(), has_time.tolist(), strict=True
     ):
@@ -160,7 +158,8 @@ def _put_times(store: Store, values: Values, run: Run, first_row: int, times_ns:
     if not len(values.positions):
         return
     times = times_ns[values.positions]
-    own = values.time_starts != GLOBAL_TIME
+    own = values.time_starts >= 0
+    values.single.owner.damaged += int((values.time_starts == BAD_TIME).sum())
     if own.any():
         place = Places.of(np.zeros(1, np.int64))
         big_endian, starts = values.single.channel.big_endian, values.time_starts[own]

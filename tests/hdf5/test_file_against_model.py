@@ -39,7 +39,7 @@ SHAPES: tuple[tuple[ValueType | None, tuple[int, ...]], ...] = (
 )
 
 
-HABITS = ("there", "there", "never", "third", "any", "any", "damaged")
+HABITS = ("there", "there", "never", "third", "any", "any", "damaged", "bad time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +123,24 @@ def _message(row: int, channels: Sequence[Channel], habits: Sequence[str], rando
     pulse_id = 1000 + 3 * row
     values = []
     for channel, habit in zip(channels, habits, strict=True):
-        there = habit in ("there", "damaged") or (habit == "third" and row % 3 == 0) or (habit == "any" and random.random() < 0.7)
+        there = (
+            habit in ("there", "damaged", "bad time")
+            or (habit == "third" and row % 3 == 0)
+            or (habit == "any" and random.random() < 0.7)
+        )
         time = None if random.random() < 0.2 else int(random.integers(0, 2**62))
         values.append((_value(channel, random), time) if there else (None, None))
     frames = encode_message(pulse_id=pulse_id, global_timestamp_ns=time_of(pulse_id), channels=channels, values=values)
     for index, (channel, habit) in enumerate(zip(channels, habits, strict=True)):
         if habit == "damaged" and random.random() < 0.5:
             frames[2 + 2 * index] = _damaged(channel)
+            frames[3 + 2 * index] = frames[3 + 2 * index][: int(random.integers(0, 17))]
+        elif habit == "bad time" and random.random() < 0.5:
+            frames[3 + 2 * index] = (
+                bytes(random.choice([1, 8, 15, 17])) if random.random() < 0.5 else struct.pack("<qq", -1, 2**63 - 1)
+            )
+            if random.random() < 0.3:
+                frames[2 + 2 * index] = bytes(12)
         elif channel.compression is not Compression.NONE and not frames[2 + 2 * index] and random.random() < 0.5:
             frames[2 + 2 * index] = bytes(12)  # missing, as those write it who compress nothing too
     return frames
