@@ -109,6 +109,9 @@ def link(sheet: Sheet, pair: Pair, proxy: Path | None, folder: Path, stream: tup
     sheet.table(f"Link: {pair.kind} source to {pair.kind} sink, {what}", columns, rows, rounds)
     ratio = rounds.ratio("through the buffer", "direct", "messages/s")
     sheet.promise(f"relay, {what}, rate against the direct link", "≥", 0.9, ratio, "×")
+    if proxy is not None:
+        least = rounds.ratio("through the buffer", "through a proxy in C", "messages/s")
+        sheet.promise(f"relay, {what}, rate against a proxy in C that keeps nothing", "≥", 0.75, least, "×")
 
 
 def _through(source: Child, sink: Child, count: int, pid: int | None) -> Measured:
