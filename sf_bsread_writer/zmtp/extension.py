@@ -192,7 +192,7 @@ def decode_extension(name: str, data: bytes) -> JsonCommand | RunAnnouncement | 
         command = decoder.decode(data)
         if isinstance(command, StartRequest):
             StartPoint.parse(command.at)
-    except (msgspec.DecodeError, UsageError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: the start point, or text that is not UTF-8
         raise PeerError(f"sent an unusable {name} command, {data[:80]!r}: {error}; {_VERSIONS}") from None
     return command
 
