@@ -9,8 +9,9 @@ import zmq
 
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.beam import assert_holds
-from sf_bsread_writer.testing.chain import ZmqSource, buffer_of, holdings, writer_of
+from sf_bsread_writer.testing.chain import Writer, ZmqSource, buffer_of, holdings, report_in, writer_of
 from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.programs import running, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -117,13 +118,12 @@ def test_a_source_that_starts_over_with_other_channels_is_held_beside_what_was_b
     with (
         ZmqSource(zmq.XPUB) as source,
         buffer_of(source.address) as buffer,
-        writer_of(buffer.address, tmp_path / "long.h5", "--stall_timeout", 2) as long,
+        writer_of(buffer.address, tmp_path / "long.h5", "--stall_timeout", 0.3) as long,
         writer_of(buffer.address, tmp_path / "new.h5") as new,
         writer_of(buffer.address, tmp_path / "old.h5") as old,
     ):
         source.wait_for_subscriber()
         long.put("/start_pulse_id/1")
-        long.put("/stop_pulse_id/140")
         source.send_beam(range(101, 121))
         long.wait_for(rows=20)
         source.close()
@@ -131,7 +131,8 @@ def test_a_source_that_starts_over_with_other_channels_is_held_beside_what_was_b
             again.wait_for_subscriber()
             for pulse_id in range(1, 31):
                 again.send_frames(other_message(pulse_id))
-            buffer.wait_until_it_holds(newest=30)
+            long.wait_for(out_of_order=30)
+            long.put("/stop_pulse_id/140")
             new.put("/start_pulse_id/5")
             new.put("/stop_pulse_id/25")
             report = new.ended()
@@ -148,3 +149,31 @@ def test_a_source_that_starts_over_with_other_channels_is_held_beside_what_was_b
     assert (report.out_of_order, report.missing_pulses) == (30, 120)
     assert "Left out pulses" in long.program.output
     assert "oldest that the buffer holds" not in new.program.output
+
+
+def test_a_source_that_hangs_is_gone_on_with_when_it_goes_on(tmp_path: Path) -> None:
+    """A stopped process: its connections stay open, and its machine answers for them."""
+    with running("cli/__main__", "simulate", "--scalars", 2) as source:
+        address = source.wait_for_line(r"tcp://127\.0\.0\.1:\d+")[0]
+        with (
+            buffer_of(address, "--stale_timeout", 0.5) as buffer,
+            writer_of(address, tmp_path / "run.h5", "--stale_timeout", 0.5) as writer,
+        ):
+            writer.put("/start_now")
+            wait_until(lambda: rows_of(writer) > 10, "rows")
+            buffer.program.wait_for_line("Connected to the source")
+            source.process.send_signal(signal.SIGSTOP)
+            for program in (buffer.program, writer.program):
+                program.wait_for_line(r"lost: (the source|it) has sent nothing for 0\.5 s")
+            before, held = rows_of(writer), holdings(buffer.address).newest_pulse_id
+            source.process.send_signal(signal.SIGCONT)
+            wait_until(lambda: rows_of(writer) > before + 10, "rows again")
+            wait_until(lambda: holdings(buffer.address).newest_pulse_id != held, "pulses again")
+            writer.put("/stop_now")
+            assert writer.program.wait_for_exit() in (ExitCode.COMPLETE, ExitCode.INCOMPLETE)  # what was not sent is missing
+            assert report_in(writer.path).reconnects >= 1
+
+
+def rows_of(writer: Writer) -> int:
+    rows: int = writer.get("/statistics")["statistics"]["rows"]
+    return rows
