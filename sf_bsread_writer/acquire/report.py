@@ -124,7 +124,8 @@ def describe(report: Report) -> list[str]:
     """The report in lines for a log or a terminal; the first says how it ended, the last where the file is, if there is one."""
     lines = [f"Acquisition {report.outcome}: {report.reason}"]
     span = f", pulses {report.first_pulse_id}..{report.last_pulse_id}" if report.rows else ""
-    lines.append(f"Asked for: {_asked(report)}; written: {report.rows} pulses of {len(report.channels)} channels{span}")
+    channels = f" of {len(report.channels)} channels" if report.channels or not report.rows else ""  # unknown if it is not closed
+    lines.append(f"Asked for: {_asked(report)}; written: {report.rows} pulses{channels}{span}")
     if report.missing_pulses:
         lines.append(f"Missing: {report.missing_pulses} pulses: {_ranges(report)}")
     losses = {
