@@ -140,12 +140,16 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
     assert MarkRequest(token=1) == decode_extension("BSR-MARK", b'{"token":1,"later":[1]}')
 
 
+def test_a_command_nested_without_end_is_refused() -> None:
+    with pytest.raises(PeerError, match="unusable BSR-MARK command"):
+        decode_extension("BSR-MARK", b'{"token":1,"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}")
+
+
 @pytest.mark.parametrize(("name", "data"), [
     ("BSR-START", b""), ("BSR-START", b"{}"), ("BSR-START", b'{"generation":"1","at":"live"}'),
     ("BSR-START", b'{"generation":1,"at":"tomorrow"}'), ("BSR-START", b'{"generation":1,"at":"pulse -1"}'),
     ("BSR-MARK", b"[]"), ("BSR-MARK", b'{"token":1}x'), ("BSR-STARTED", b'{"generation":1}'), ("BSR-LOST", b"\xff\xfe"),
     ("BSR-MARKED", b'{"token":1,\n"now_ns":null}'), ("BSR-START", b'{"generation":1,"at":"\xfe"}'),
-    ("BSR-MARK", b'{"token":1,"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}"),
 ])  # fmt: skip
 def test_a_damaged_command_is_refused_with_its_name_and_content(name: str, data: bytes) -> None:
     with pytest.raises(PeerError, match=f"unusable {name} command") as caught:
