@@ -98,9 +98,17 @@ def running(program: str, *arguments: object, **environment: str) -> Iterator[Pr
 
 @contextmanager
 def started(
-    command: Sequence[str], *, name: str, folder: Path | None = None, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    name: str,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    own_group: bool = False,
 ) -> Iterator[Program]:
-    """Runs any command, in that folder and with those variables set; whatever happens, it ends with the block."""
+    """Runs any command, in that folder and with those variables set; whatever happens, it ends with the block.
+
+    ``own_group``: a Ctrl-C at the terminal does not reach it.
+    """
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -109,6 +117,7 @@ def started(
         stdin=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        process_group=0 if own_group else None,
     )
     child = Program(process, name)
     try:
