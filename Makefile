@@ -13,7 +13,7 @@ help:
 	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
 	@echo "make test    lint and the test suite, as the continuous integration runs it"
 	@echo "make lint    ruff, mypy and the contracts between the folders"
-	@echo "make soak    the tests that repeat things, often enough to find what is rare; some minutes"
+	@echo "make soak    the tests that repeat things, often enough to find what is rare; then an hour of faults, SOAK_MINUTES=3 for less"
 	@echo "make bench   all benchmarks, some minutes; make bench-relay one of limits relay writer start memory reading store"
 	@echo "make clean   removes $(VENV), caches and build products"
 	@echo "PYTHON=python3.12 make …   takes another interpreter (3.11 or later)"
@@ -40,8 +40,11 @@ lint: $(INSTALLED)
 test: lint
 	$(BIN)/pytest
 
+SOAK_MINUTES ?= 60
+
 soak: $(INSTALLED)
 	SOAK_KILLS=100 $(BIN)/pytest -m soak --timeout 1200 --log-cli-level INFO
+	@$(BIN)/python -m soak --minutes $(SOAK_MINUTES) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 # Figures mean something on a machine that does nothing else; a C compiler and libzmq3-dev bring one more peer.
 bench: $(INSTALLED)
@@ -51,5 +54,5 @@ bench-%: $(INSTALLED)
 	@$(BIN)/python -m bench $*
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info demo-output
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info demo-output soak-output
 	find sf_bsread_writer tests -name __pycache__ -type d -prune -exec rm -rf {} +
