@@ -6,14 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint soak bench clean
+.PHONY: help demo test lint soak fuzz bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
 	@echo "make test    lint and the test suite, as the continuous integration runs it"
 	@echo "make lint    ruff, mypy and the contracts between the folders"
-	@echo "make soak    the tests that repeat things, often enough to find what is rare; then an hour of faults, SOAK_MINUTES=3 for less"
+	@echo "make soak    the tests that repeat things, often enough to find what is rare; make fuzz; an hour of faults, SOAK_MINUTES=3 for less"
+	@echo "make fuzz    a million damaged inputs, some 15 minutes, FUZZ_INPUTS=10000 for less; make fuzz-value lets atheris look for more"
 	@echo "make bench   all benchmarks, some minutes; make bench-relay one of limits relay writer start memory reading store"
 	@echo "make clean   removes $(VENV), caches and build products"
 	@echo "PYTHON=python3.12 make …   takes another interpreter (3.11 or later)"
@@ -44,7 +45,19 @@ SOAK_MINUTES ?= 60
 
 soak: $(INSTALLED)
 	SOAK_KILLS=100 $(BIN)/pytest -m soak --timeout 1200 --log-cli-level INFO
+	@$(BIN)/python -m fuzz --inputs $(FUZZ_INPUTS)
 	@$(BIN)/python -m soak --minutes $(SOAK_MINUTES) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+FUZZ_INPUTS ?= 1000000
+
+fuzz: $(INSTALLED)
+	@$(BIN)/python -m fuzz --inputs $(FUZZ_INPUTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+
+FUZZ_RUNS ?= 1000000
+
+fuzz-%: $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@$(BIN)/python -m fuzz.guided $* -runs=$(FUZZ_RUNS)
 
 # Figures mean something on a machine that does nothing else; a C compiler and libzmq3-dev bring one more peer.
 bench: $(INSTALLED)

@@ -87,19 +87,24 @@ class FileModel:
 
 def file_content(path: Path) -> dict[str, Content]:
     """Every dataset of ``/data`` and ``/stream`` of a file, by path; hard links count as datasets of their own."""
-    datasets = {}
     with h5py.File(path) as file:
-        for name, dataset in file["stream"].items():
-            datasets[f"stream/{name}"] = _read(dataset)
-        for channel, group in file["data"].items():
-            for name, dataset in group.items():
-                datasets[f"data/{channel}/{name}"] = _read(dataset)
+        return content_of(file)
+
+
+def content_of(file: h5py.File) -> dict[str, Content]:
+    """The same of an open file."""
+    datasets = {f"stream/{name}": _read(dataset) for name, dataset in file["stream"].items()}
+    for channel, group in file["data"].items():
+        for name, dataset in group.items():
+            datasets[f"data/{channel}/{name}"] = _read(dataset)
     return datasets
 
 
 def _value_of(
     kept: _Channel, channel: Channel, payload: bytes, time: bytes
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]] | str | None:
+    if channel.value_bytes == 0:
+        return None
     if is_missing_payload(channel.compression, payload):
         return "" if channel.is_string and time else None
     try:
