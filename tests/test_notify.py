@@ -13,7 +13,7 @@ from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.notify import LONGEST_INTERVAL_S, ServiceManager
 from sf_bsread_writer.testing.chain import ZmqSource, writer_of
 from sf_bsread_writer.testing.managing import NotifySocket
-from sf_bsread_writer.testing.programs import running
+from sf_bsread_writer.testing.programs import DEADLINE_S, running
 
 WATCHDOG_S = 0.2
 
@@ -35,24 +35,26 @@ def test_ready_then_signs_of_life_then_the_end(tmp_path: Path) -> None:
 
 
 def test_a_stuck_loop_gives_no_sign_of_life_until_it_turns_again(tmp_path: Path) -> None:
-    stuck, end = threading.Event(), threading.Event()
+    stuck, on, end = threading.Event(), threading.Event(), threading.Event()
 
     async def life(manager: ServiceManager) -> None:
         async with manager.informed(lambda: "at work"):
             await asyncio.to_thread(heard.next_with, "at work")
-            stuck.wait()  # not awaited: nothing else of this loop goes on
+            stuck.set()
+            on.wait()  # not awaited: nothing else of this loop goes on
             await asyncio.to_thread(end.wait)
 
     with NotifySocket(tmp_path, watchdog_s=WATCHDOG_S) as heard:
         thread = threading.Thread(target=lambda: asyncio.run(life(ServiceManager(heard.environment))))
         thread.start()
         try:
-            while not heard.is_silent_for(2 * WATCHDOG_S):  # the last ones before it was stuck
-                pass
-            stuck.set()
+            assert stuck.wait(DEADLINE_S)
+            heard.drain()
+            assert heard.is_silent_for(2 * WATCHDOG_S)
+            on.set()
             assert heard.next() == {"STATUS": "at work", "WATCHDOG": "1"}
         finally:
-            stuck.set()
+            on.set()
             end.set()
             thread.join()
 
