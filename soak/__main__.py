@@ -37,7 +37,7 @@ def main() -> int:
     seed = secrets.randbelow(1 << 31) if given.seed is None else given.seed
     folder = given.output.resolve() / time.strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(f"soak of {given.minutes:g} minutes, seed {seed}, in {folder}", highlight=False)
     verdict = Verdict(seed=seed, machine=describe(folder))
     soak = Soak(
@@ -52,7 +52,7 @@ def main() -> int:
         ),
         verdict,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: soak.ends.set())
     try:
         with console.status("starting …") as status:

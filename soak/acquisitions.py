@@ -149,7 +149,7 @@ def killed(setting: Setting) -> Result:
     """SIGKILL at a moment that nobody chose, then ``sf_bsread recover``."""
     oldest, newest = _held(setting)
     first = setting.random.randint(max(oldest, newest - 500), newest)
-    asked = Asked(first=first, last=newest + 3000)
+    asked = Asked(first=first, last=newest + round(150 * setting.seconds))
     progress: list[tuple[int, int]] = []
     with _writing(setting) as writer:
         _put_range(writer, asked)
@@ -169,7 +169,7 @@ def told_to_end(setting: Setting) -> Result:
     """Before its stop: by a signal, /stop or /kill."""
     oldest, newest = _held(setting)
     first = setting.random.randint(max(oldest, newest - 500), newest)
-    asked = Asked(first=first, last=newest + 3000)
+    asked = Asked(first=first, last=newest + round(150 * setting.seconds))
     how = setting.random.choice(("SIGTERM", "SIGINT", "/stop", "/kill"))
     with _writing(setting) as writer:
         _put_range(writer, asked)

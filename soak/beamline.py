@@ -32,12 +32,14 @@ ROOT = PACKAGE.parent
 _FAST = Path("/dev/shm")
 _FOUND = r"The ring goes on with \d+ messages, pulses \d+\.\.(\d+)|The ring begins empty"
 _LOOK_S = 0.2
+_REMEMBERED_S = 900.0
+"""No acquisition takes nearly as long, and nothing is held so long; a soak may go on for days."""
 
 
 class Beamline:
-    """Runs within its ``with`` block; everything that it writes is below ``folder``.
+    """Runs within its ``with`` block; everything that it writes is below ``folder``, but for the store.
 
-    But for the store, which is in memory where that is possible.
+    That is in ``fast``, a folder in memory where that is possible.
     """
 
     def __init__(self, folder: Path, *, size: str, rate_hz: float, seed: int) -> None:
@@ -54,9 +56,9 @@ class Beamline:
         self._buffers: list[Program] = []
 
     def __enter__(self) -> Self:
-        store = tempfile.mkdtemp(prefix="soak-store-", dir=_FAST if os.access(_FAST, os.W_OK) else self._folder)
-        self.store = Path(store) / "ring"
-        self._stack.callback(shutil.rmtree, store, ignore_errors=True)
+        self.fast = Path(tempfile.mkdtemp(prefix="soak-", dir=_FAST if self._fits(_FAST) else self._folder))
+        self.store = self.fast / "ring"
+        self._stack.callback(shutil.rmtree, self.fast, ignore_errors=True)
         try:
             self.start_source(self._base_pulse_id)
             self.start_buffer()
@@ -68,6 +70,11 @@ class Beamline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
+
+    def _fits(self, folder: Path) -> bool:
+        """Whether the ring has room there, and some files: a smaller ring lets go of messages earlier than the ledger expects."""
+        needed_bytes = self.size.memory_mib * 2 << 20
+        return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > needed_bytes
 
     @property
     def address(self) -> str:
@@ -89,14 +96,14 @@ class Beamline:
         return (self.size.memory_mib * 17 // 16 + 64) << 20
 
     def sent(self) -> Sent:
-        """All that has been sent so far."""
-        parts = [_records_in(path) for path in self._records]
+        """What has been sent in the last minutes, by all sources that were at it then."""
+        oldest_s = time.time() - _REMEMBERED_S
+        parts = [_records_in(path) for path in self._records if path.stat().st_mtime > oldest_s]
         return Sent(np.concatenate([np.empty(0, RECORD), *parts]), self.buffer_ends)
 
-    def newest_sent(self) -> int:
-        """The last pulse that has gone out whole."""
-        records = self.sent().records
-        return int(records["pulse_id"][records["sent_ns"] > 0][-1])
+    def count_sent(self) -> int:
+        """Messages since the beginning."""
+        return sum(path.stat().st_size for path in self._records) // RECORD.itemsize
 
     def held(self) -> tuple[int, int]:
         """Oldest and newest pulse id in the buffer, both of the time since the counter has last started over."""

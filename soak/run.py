@@ -90,7 +90,7 @@ class Soak:
             last = self._quiet(beamline, like=first)
             limit_bytes = beamline.buffer_limit_bytes
             verdict.findings = judge(self._samples, quiet_first=first, quiet_last=last, limit_bytes=limit_bytes)
-            verdict.sent = len(beamline.sent().records)
+            verdict.sent = beamline.count_sent()
             self._read_logs(beamline)
 
     def _wait(self, began_s: float, tell: Callable[[str], None]) -> None:
@@ -121,8 +121,7 @@ class Soak:
         while not self.ends.is_set():
             name = next(deck)
             number = next(self._numbers)
-            folder = self._full if name == "disk full" else self._options.folder
-            path = folder / f"{number:05d}-{name.replace(' ', '-')}.h5"
+            path = self._place(name, beamline) / f"{number:05d}-{name.replace(' ', '-')}.h5"
             setting = Setting(
                 beamline=beamline,
                 checker=self._checker,
@@ -154,11 +153,19 @@ class Soak:
         if wrong:  # everything that may help to find out
             log = [*wrong, f"{result.asked}", f"{result.got}", result.output]
             self._options.folder.joinpath(f"{path.stem}.log").write_text("\n".join(log))
-            if path.parent == self._options.folder:
-                return
-        for left in path.parent.glob(f"{path.stem}*"):
-            if left.suffix != ".log":
+        for left in path.parent.glob(f"{path.stem}.h5*"):
+            if not wrong:
                 left.unlink()
+            elif left.parent != self._options.folder:
+                shutil.move(left, self._options.folder)
+
+    def _place(self, name: str, beamline: Beamline) -> Path:
+        """A folder for the file of a kind.
+
+        What a killed writer has had for a second is in its file if the disk keeps up with the stream: one that others use as
+        well does not always, so those files are in memory.
+        """
+        return {"disk full": self._full, "killed": beamline.fast}.get(name, self._options.folder)
 
     def _disturb(self, beamline: Beamline) -> None:
         chance = self._chance("disturb")
