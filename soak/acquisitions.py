@@ -147,11 +147,9 @@ def stopped_until_overtaken(setting: Setting) -> Result:
 
 def killed(setting: Setting) -> Result:
     """SIGKILL at a moment that nobody chose, then ``sf_bsread recover``."""
-    oldest, newest = _held(setting)
-    first = setting.random.randint(max(oldest, newest - 500), newest)
-    asked = Asked(first=first, last=newest + round(150 * setting.seconds))
     progress: list[tuple[int, int]] = []
     with _writing(setting) as writer:
+        asked = _more_than_will_be_written(setting)
         _put_range(writer, asked)
         until_s = time.monotonic() + _some(setting)
         while time.monotonic() < until_s and not setting.ends.is_set():
@@ -167,11 +165,9 @@ def killed(setting: Setting) -> Result:
 
 def told_to_end(setting: Setting) -> Result:
     """Before its stop: by a signal, /stop or /kill."""
-    oldest, newest = _held(setting)
-    first = setting.random.randint(max(oldest, newest - 500), newest)
-    asked = Asked(first=first, last=newest + round(150 * setting.seconds))
     how = setting.random.choice(("SIGTERM", "SIGINT", "/stop", "/kill"))
     with _writing(setting) as writer:
+        asked = _more_than_will_be_written(setting)
         _put_range(writer, asked)
         _wait(setting, _some(setting))
         ended_ns = time.time_ns()
@@ -195,8 +191,8 @@ def disk_full(setting: Setting) -> Result:
         with contextlib.suppress(AssertionError):  # it may be full before there is anything to answer
             writer.put(f"/start_pulse_id/{asked.first}")
         result = _finished(setting, writer, asked, ending="disk full")
-    if result.got.ending == "disk full" and result.got.exit_code != ExitCode.OUTPUT:
-        return _with(result, f"exit code {result.got.exit_code} on a full disk")
+    if result.got.ending == "disk full" and result.got.exit_code != ExitCode.OUTPUT:  # it ended before the disk was full
+        return replace(result, got=replace(result.got, ending="by itself"))
     return result
 
 
@@ -230,6 +226,13 @@ def _range(setting: Setting, first: int, last: int) -> Result:
     with _writing(setting) as writer:
         _put_range(writer, asked)
         return _finished(setting, writer, asked)
+
+
+def _more_than_will_be_written(setting: Setting) -> Asked:
+    """A range whose end is far behind the end of this acquisition."""
+    oldest, newest = _held(setting)
+    first = setting.random.randint(max(oldest, newest - 500), newest)
+    return Asked(first=first, last=newest + round(100 * (setting.seconds + PATIENCE_S)))
 
 
 def _put_range(writer: Writer, asked: Asked) -> None:

@@ -179,6 +179,7 @@ class Soak:
                     wrong = faults[name](beamline, chance)
                     beamline.wait_until_it_flows()
                 self._verdict.fault(name, wrong)
+                self._verdict.last_fault = name
             except Exception as error:
                 self._verdict.fault(name, f"{type(error).__name__}: {error}")
 

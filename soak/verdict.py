@@ -18,7 +18,10 @@ _MOST_SHOWN = 20
 
 @dataclass(slots=True)
 class Verdict:
-    """Filled in by all threads of a soak. ``wrong`` are sentences; one is too many. ``left_out`` could not be done here."""
+    """Filled in by all threads of a soak. ``wrong`` are sentences; one is too many. ``left_out`` could not be done here.
+
+    ``last_fault`` is the last one of the beamline's.
+    """
 
     seed: int
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -47,7 +50,6 @@ class Verdict:
         """Takes one fault, and how it was not survived."""
         with self.lock:
             self.faults[name] += 1
-            self.last_fault = name
             self.wrong += [] if wrong is None else [f"{name}: {wrong}"]
 
     @property
