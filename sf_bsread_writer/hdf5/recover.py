@@ -78,6 +78,10 @@ def is_closed(path: Path) -> bool:
         raise unreadable(error, path) from error
 
 
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+"""What h5py raises for damaged files: where something else stands than what should, and for places and sizes beyond all files."""
+
+
 class Leftover:
     """The file of a killed writer, as it was at its last flush, held against others. To be left as a context.
 
@@ -188,7 +192,7 @@ class Leftover:
             yield
         except OutputError:
             raise
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except _DAMAGE as error:
             raise unreadable(self._first_error or error, self.path, "recover") from error
 
     @property

@@ -320,6 +320,17 @@ def test_what_is_no_file_of_a_writer_is_refused_and_left_alone(path: Path) -> No
     assert sorted(os.listdir(path.parent)) == ["killed", "text.h5"]
 
 
+def test_an_index_that_points_beyond_all_files_is_damage_like_any_other(path: Path) -> None:
+    left = killed(path, [4])
+    content = bytearray(left.read_bytes())
+    content[48:56] = (1 << 63).to_bytes(8, "little")  # where HDF5's superblock says that its driver's information is
+    left.write_bytes(content)
+    journal_path(left).unlink()
+    with pytest.raises(OutputError, match="cannot recover"):
+        Leftover(left, without_journal=True)
+    assert left.read_bytes() == content
+
+
 def test_a_full_disk_leaves_everything_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = killed(path, [4, 6])
     before = {kept: kept.read_bytes() for kept in left.parent.iterdir()}
