@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.machine import describe
-from soak.run import Options, Soak
+from soak.run import KILLED_S, Options, Soak
 from soak.stream import SIZES
 from soak.verdict import Verdict, show, write
 
@@ -27,6 +27,9 @@ def main() -> int:
     options.add_argument("--writers", type=int, default=3, help="acquisitions at a time (default 3)")
     options.add_argument("--seconds", type=float, default=8.0, help="of an acquisition, about (default 8)")
     options.add_argument("--fault_s", type=float, default=6.0, help="seconds between faults, about (default 6)")
+    options.add_argument(
+        "--killed_s", type=float, default=KILLED_S, help=f"seconds that a killed writer may lose (default {KILLED_S:g})"
+    )
     options.add_argument(
         "--output", type=Path, default=Path("soak-output"), help="folder (default soak-output); files stay if wrong"
     )
@@ -49,6 +52,7 @@ def main() -> int:
             writers=given.writers,
             seconds=given.seconds,
             fault_s=given.fault_s,
+            killed_s=given.killed_s,
         ),
         verdict,
     )

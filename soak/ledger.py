@@ -13,13 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.acquire.report import Report
-from sf_bsread_writer.model import NS_PER_S, PulseRange
+from sf_bsread_writer.model import PulseRange
 
 RECORD = np.dtype([("pulse_id", "<i8"), ("begun_ns", "<i8"), ("sent_ns", "<i8"), ("connection", "<i4"), ("header", "<i4")])
 """A message of the source's: ``sent_ns`` 0 is one that has perhaps not gone out whole. Times are ns since 1970."""
-
-KILLED_NS = 1 * NS_PER_S
-"""A writer flushes once a second: what had come longer before it was killed must be in what is recovered."""
 
 NEVER_SENT = "the source was away"
 CUT_OFF = "cut off by the source"
@@ -27,12 +24,22 @@ ON_ITS_WAY = "on its way when the buffer was killed"
 EVICTED = "no longer in the buffer"
 LATE = "behind a counter that started over"
 KILLED = "the writer was killed within a second"
+SILENT = "behind a silence that no writer waits for"
 ENDED = "the writer was ended before it came"
 DISK_FULL = "the disk was full"
-CAUSES = (NEVER_SENT, CUT_OFF, ON_ITS_WAY, EVICTED, LATE, KILLED, ENDED, DISK_FULL)
+CAUSES = (NEVER_SENT, CUT_OFF, ON_ITS_WAY, EVICTED, LATE, KILLED, SILENT, ENDED, DISK_FULL)
 
 Ids = NDArray[np.int64]
 Ending = Literal["by itself", "killed", "ended", "disk full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What explanations go by: messages that the buffer holds; what a killed writer may lose; the silence that ends a writer."""
+
+    buffer_length: int
+    killed_ns: int
+    stall_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,14 +158,14 @@ class Account:
         self.killed_age_ns = max(self.killed_age_ns, other.killed_age_ns)
 
 
-def account(asked: Asked, got: Got, sent: Sent, *, buffer_length: int) -> Account:
+def account(asked: Asked, got: Got, sent: Sent, limits: Limits) -> Account:
     """Compares what was asked for with what is there."""
     result = Account()
     ids = _written_ids(asked, got, sent)
     wanted = _wanted(asked, got, sent)
     missing = np.setdiff1d(wanted, ids)
     result.asked, result.written = len(wanted), len(wanted) - len(missing)
-    _explain(result, missing, ids, got, sent, buffer_length=buffer_length)
+    _explain(result, missing, ids, got, sent, limits=limits)
     result.contradictions += _contradictions(asked, got, sent, ids)
     return result
 
@@ -192,7 +199,7 @@ def _wanted(asked: Asked, got: Got, sent: Sent) -> Ids:
     return found
 
 
-def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, buffer_length: int) -> None:
+def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, limits: Limits) -> None:
     places = sent.places(missing)
     written_places = sent.places(ids)
     last_place, highest = (int(written_places.max()), int(ids.max())) if len(ids) else (-1, -1)
@@ -201,12 +208,14 @@ def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, b
     for pulse_id, place in zip(missing.tolist(), places.tolist(), strict=True):
         cause = sent.cause(place)
         if got.ending != "by itself" and (place > last_place or (cause == NEVER_SENT and pulse_id > highest)):
-            cause = _ending_cause(result, got, sent, place) or cause
+            cause = _ending_cause(result, got, sent, place, limits=limits) or cause
+        if cause is None and 0 <= last_place < place and _is_silent(got, sent, last_place, place, limits):
+            cause = SILENT
         if cause is None and late and len(ids) and bool((ids[written_places < place] > pulse_id).any()):
             cause = LATE
             late -= 1
         told = evictions > 0 or (got.report is not None and got.report.reconnects > 0)
-        if cause is None and told and sent.kept_behind(place, got.ended_ns) >= buffer_length:
+        if cause is None and told and sent.kept_behind(place, got.ended_ns) >= limits.buffer_length:
             cause = EVICTED
             evictions -= 1
         if cause is None:
@@ -215,7 +224,14 @@ def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, b
             result.explained[cause] += 1
 
 
-def _ending_cause(result: Account, got: Got, sent: Sent, place: int) -> str | None:
+def _is_silent(got: Got, sent: Sent, last_place: int, place: int, limits: Limits) -> bool:
+    """Whether a writer that says that it waited in vain may have ended before this message was sent."""
+    times_ns = sent.records["begun_ns"]
+    is_stalled = got.report is not None and got.report.outcome == "stalled"
+    return is_stalled and int(times_ns[place] - times_ns[last_place]) >= limits.stall_ns
+
+
+def _ending_cause(result: Account, got: Got, sent: Sent, place: int, *, limits: Limits) -> str | None:
     """Why a message behind all that were written is not there."""
     if place < 0 or sent.records["begun_ns"][place] > got.ended_ns or got.ending == "ended":
         return ENDED
@@ -224,7 +240,7 @@ def _ending_cause(result: Account, got: Got, sent: Sent, place: int) -> str | No
     had_ns = [time_ns for time_ns, last in got.progress if sent.places(np.array([last]))[0] >= place]
     age_ns = got.ended_ns - min(had_ns, default=got.ended_ns)
     result.killed_age_ns = max(result.killed_age_ns, age_ns)
-    return KILLED if age_ns <= KILLED_NS else None
+    return KILLED if age_ns <= limits.killed_ns else None
 
 
 def _contradictions(asked: Asked, got: Got, sent: Sent, ids: Ids) -> list[str]:

@@ -17,14 +17,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from soak.acquisitions import KINDS, Kind, Result, Setting
+from sf_bsread_writer.model import NS_PER_S
+from soak.acquisitions import KINDS, STALL_TIMEOUT_S, Kind, Result, Setting
 from soak.beamline import PATIENCE_S, Beamline
 from soak.checker import Checker
 from soak.faults import BAD_CLIENTS, BUFFER_FAULTS, SOURCE_FAULTS, Fault
-from soak.ledger import account
+from soak.ledger import Limits, account
 from soak.stream import SIZES
 from soak.verdict import Verdict
 from soak.watch import Sample, judge, look
+
+KILLED_S = 1.0
+"""A writer brings to its file what it has, in less than a second, if the machine lets it."""
 
 _SAMPLE_S = 0.5
 _TELL_S = 0.5
@@ -34,7 +38,10 @@ _FULL_BYTES = {"full": 32 << 20, "small": 20 << 20}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """``writers`` at once, each acquisition of about ``seconds``, a fault about every ``fault_s``."""
+    """``writers`` at once, each acquisition of about ``seconds``, a fault about every ``fault_s``.
+
+    ``killed_s``: what a killed writer has had for longer must be in the recovered file.
+    """
 
     folder: Path
     seed: int
@@ -45,6 +52,7 @@ class Options:
     bad_clients: int = 2
     seconds: float = 8.0
     fault_s: float = 6.0
+    killed_s: float = KILLED_S
 
 
 class Soak:
@@ -143,7 +151,12 @@ class Soak:
     def _take(self, name: str, path: Path, beamline: Beamline, result: Result) -> None:
         with beamline.calm:
             sent = beamline.sent()
-        sum_ = account(result.asked, result.got, sent, buffer_length=beamline.size.buffer_length)
+        limits = Limits(
+            buffer_length=beamline.size.buffer_length,
+            killed_ns=round(self._options.killed_s * NS_PER_S),
+            stall_ns=STALL_TIMEOUT_S * NS_PER_S,
+        )
+        sum_ = account(result.asked, result.got, sent, limits)
         wrong = [f"{path.stem}: {text}" for text in (*result.wrong, *sum_.contradictions)]
         if sum_.unexplained:
             wrong.append(

@@ -14,21 +14,25 @@ from soak.ledger import (
     ENDED,
     EVICTED,
     KILLED,
-    KILLED_NS,
     LATE,
     NEVER_SENT,
     ON_ITS_WAY,
     RECORD,
+    SILENT,
     Account,
     Asked,
     BufferEnd,
     Ending,
     Got,
+    Limits,
     Sent,
     account,
 )
 
 LENGTH = 100
+KILLED_NS = 1_000_000_000
+STALL_NS = 12_000_000_000
+LIMITS = Limits(buffer_length=LENGTH, killed_ns=KILLED_NS, stall_ns=STALL_NS)
 STEP_NS = 10_000_000
 SENDING_NS = 1_000_000
 
@@ -76,7 +80,7 @@ def got(
 
 
 def judged(asked: Asked, result: Got, what: Sent) -> Account:
-    return account(asked, result, what, buffer_length=LENGTH)
+    return account(asked, result, what, LIMITS)
 
 
 def test_a_complete_range_needs_no_explanation() -> None:
@@ -154,6 +158,24 @@ def test_behind_the_end_of_a_full_disk_everything_is_explained() -> None:
     told = report(ids, [(15, 30)], outcome="failed")
     found = judged(Asked(first=10, last=30), got(ids, told, ending="disk full", ended_ns=begun(20)), sent(range(1, 26)))
     assert (found.explained, found.unexplained) == ({DISK_FULL: 7, ENDED: 9}, [])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "explained", "unexplained"), [("stalled", {SILENT: 2}, [15]), ("incomplete", {}, [15, 1220, 1221])]
+)
+def test_a_writer_that_waited_in_vain_misses_what_was_sent_later_and_nothing_before(
+    outcome: str, explained: dict[str, int], unexplained: list[int]
+) -> None:
+    """Pulse 14 is the last that it has; another one came a moment later, and then nothing for 12 s."""
+    what = sent(range(10, 16), range(1220, 1222))
+    records = what.records.copy()
+    for place in (6, 7):
+        records["begun_ns"][place] = records["sent_ns"][place] = begun(4) + STALL_NS + place
+    ids = range(10, 15)
+    told = report(ids, [(15, 1230)], outcome=outcome)
+    found = judged(Asked(first=10, last=1230), got(ids, told), Sent(records))
+    never = {NEVER_SENT: 1230 - 10 + 1 - 8}
+    assert (found.explained, found.unexplained) == ({**explained, **never}, unexplained)
 
 
 def test_between_two_moments_what_was_sent_wholly_between_them_must_be_there() -> None:
