@@ -158,6 +158,7 @@ class Scanner:
         bodies: list[int] = []
         ends: list[int] = []
         room = max(1, min(self._batch, _GATHER_BYTES // len(self._layouts[0].template_bytes)))
+        most_bytes, most_main_bytes = self.limits.max_message_bytes, self.limits.max_frame_bytes + LONG_HEADER_BYTES
         while len(starts) < room and stop - position > LONG_HEADER_BYTES:
             flags = view[position]
             if flags == MORE:
@@ -179,6 +180,8 @@ class Scanner:
                 elif end == stop:
                     break
             else:
+                break
+            if end - position > most_bytes or body - position > most_main_bytes:
                 break
             starts.append(position)
             bodies.append(body)

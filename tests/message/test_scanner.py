@@ -605,6 +605,16 @@ OVER = {
     "message": ([main(), bytes(1000), bytes(1000)], "2000"),
 }
 AT = [main(), bytes(1000), bytes(300), bytes(300), b""]
+OVER_BY_THE_MAIN_HEADER = {
+    "frame": ([main(), bytes(10), b"", b""], [main(x="x" * 1000), bytes(10), b"", b""]),
+    "message": ([main(), bytes(900), bytes(900)], [main(x="x" * 100), bytes(900), bytes(900)]),
+}
+
+
+@pytest.mark.parametrize(("known", "over"), OVER_BY_THE_MAIN_HEADER.values(), ids=OVER_BY_THE_MAIN_HEADER)
+def test_a_known_body_behind_too_long_a_main_header_is_too_large(known: list[bytes], over: list[bytes]) -> None:
+    events = scan_pieces([stream_of([known, known, over, known])], Scanner(LIMITS))
+    assert flat(events) == [("message", *known)] * 2 + [("dropped", "too large"), ("message", *known)]
 
 
 @pytest.mark.parametrize(("frames", "text"), OVER.values(), ids=OVER.keys())
