@@ -1,4 +1,3 @@
-import ctypes
 import mmap
 import struct
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message import bitshuffle
 from sf_bsread_writer.message.bitshuffle import Codec, DatasetCodec, PluginCodec, best_codec, plugin_path
 from sf_bsread_writer.message.compression import bitshuffle_chunk
+from sf_bsread_writer.testing.fence import Fence
 
 PLUGIN, DATASET = PluginCodec(plugin_path()), DatasetCodec()
 CODECS = {"plugin": PLUGIN, "dataset": DATASET}
@@ -61,22 +61,6 @@ def test_part_of_an_item_and_too_little_memory_are_refused(codec: Codec) -> None
         codec.encode_into(np.empty(1000, np.uint8), bytes(9), 2)
     with pytest.raises(ValueError, match="too few"):
         codec.encode_into(np.empty(20, np.uint8), NOISE, 2)
-
-
-class Fence:
-    """Memory with a page behind it that nobody may touch: reading one byte too many ends the process."""
-
-    def __init__(self, size: int) -> None:
-        self._memory = mmap.mmap(-1, size + mmap.PAGESIZE)
-        self.bytes = memoryview(self._memory)[:size]
-        start = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        if ctypes.CDLL(None, use_errno=True).mprotect(ctypes.c_void_p(start + size), mmap.PAGESIZE, 0):
-            raise OSError(ctypes.get_errno(), "mprotect")
-
-    def at_its_end(self, content: bytes) -> memoryview:
-        place = self.bytes[len(self.bytes) - len(content) :]
-        place[:] = content
-        return place
 
 
 FENCE = Fence(64 * mmap.PAGESIZE)
