@@ -81,6 +81,11 @@ class Sent:
         lower = [begin for begin in begins.tolist() if begin < len(ids) and ids[begin] <= pulse_id]
         return min(lower, default=int(begins[-1]))
 
+    def highest(self, first: int, last: int, begun_ns: int) -> int:
+        """The highest pulse id of first..last (both inclusive) that was begun by then; below ``first`` if there is none."""
+        ids = self.records["pulse_id"][self.records["begun_ns"] <= begun_ns]
+        return int(ids[(ids >= first) & (ids <= last)].max(initial=first - 1))
+
     def between(self, begun_ns: int, sent_ns: int) -> Ids:
         """Pulses that were begun at the one time or later, and gone out whole at the other, in the order of sending."""
         inside = self._whole & (self.records["begun_ns"] >= begun_ns) & (self.records["sent_ns"] <= sent_ns)
@@ -184,9 +189,10 @@ def _written_ids(asked: Asked, got: Got, sent: Sent) -> Ids:
 
 
 def _wanted(asked: Asked, got: Got, sent: Sent) -> Ids:
-    """Pulses that have to be there, or to be explained."""
+    """Pulses that have to be there, or to be explained; for a writer that was ended, those that had come by then."""
     if asked.pulses is not None:
-        return np.arange(asked.pulses.first, asked.pulses.last + 1)
+        first, last = asked.pulses.first, asked.pulses.last
+        return np.arange(first, 1 + (last if got.ending == "by itself" else sent.highest(first, last, got.ended_ns)))
     # "Now" falls between the request and its answer: what was sent in that time may be there or not.
     begun_ns = asked.first[1] if isinstance(asked.first, tuple) else 0
     sent_ns = asked.last[0] if isinstance(asked.last, tuple) else got.ended_ns
@@ -202,13 +208,13 @@ def _wanted(asked: Asked, got: Got, sent: Sent) -> Ids:
 def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, limits: Limits) -> None:
     places = sent.places(missing)
     written_places = sent.places(ids)
-    last_place, highest = (int(written_places.max()), int(ids.max())) if len(ids) else (-1, -1)
+    last_place = int(written_places.max()) if len(ids) else -1
     evictions = 0 if got.report is None else got.report.evicted_before_start + got.report.lost_in_buffer
     late = 0 if got.report is None else got.report.out_of_order
     for pulse_id, place in zip(missing.tolist(), places.tolist(), strict=True):
         cause = sent.cause(place)
-        if got.ending != "by itself" and (place > last_place or (cause == NEVER_SENT and pulse_id > highest)):
-            cause = _ending_cause(result, got, sent, place, limits=limits) or cause
+        if cause is None and place > last_place:
+            cause = _ending_cause(result, got, sent, place, limits=limits)
         if cause is None and 0 <= last_place < place and _is_silent(got, sent, last_place, place, limits):
             cause = SILENT
         if cause is None and late and len(ids) and bool((ids[written_places < place] > pulse_id).any()):
@@ -233,10 +239,10 @@ def _is_silent(got: Got, sent: Sent, last_place: int, place: int, limits: Limits
 
 def _ending_cause(result: Account, got: Got, sent: Sent, place: int, *, limits: Limits) -> str | None:
     """Why a message behind all that were written is not there."""
-    if place < 0 or sent.records["begun_ns"][place] > got.ended_ns or got.ending == "ended":
-        return ENDED
-    if got.ending == "disk full":
-        return DISK_FULL
+    if got.ending == "by itself":
+        return None
+    if got.ending != "killed":
+        return ENDED if got.ending == "ended" else DISK_FULL
     had_ns = [time_ns for time_ns, last in got.progress if sent.places(np.array([last]))[0] >= place]
     age_ns = got.ended_ns - min(had_ns, default=got.ended_ns)
     result.killed_age_ns = max(result.killed_age_ns, age_ns)

@@ -142,7 +142,8 @@ def test_a_killed_writer_loses_what_it_had_for_a_second_and_no_more(had_ns: int,
     found = judged(Asked(first=10, last=60), result, sent(range(1, 1000)))
     assert found.unexplained == unexplained
     assert found.killed_age_ns == had_ns
-    assert found.explained == {KILLED: 51 - 17 - len(unexplained), ENDED: 60 - 51}  # of the 51st message the kill came first
+    assert found.explained == {KILLED: 51 - 17 - len(unexplained)}  # the 51st message was the last before the kill
+    assert found.asked == 51 - 9
 
 
 def test_a_gap_in_the_file_of_a_writer_that_was_ended_is_not_explained_by_that() -> None:
@@ -157,7 +158,14 @@ def test_behind_the_end_of_a_full_disk_everything_is_explained() -> None:
     ids = range(10, 15)
     told = report(ids, [(15, 30)], outcome="failed")
     found = judged(Asked(first=10, last=30), got(ids, told, ending="disk full", ended_ns=begun(20)), sent(range(1, 26)))
-    assert (found.explained, found.unexplained) == ({DISK_FULL: 7, ENDED: 9}, [])
+    assert (found.explained, found.unexplained, found.asked) == ({DISK_FULL: 7}, [], 12)
+
+
+def test_of_a_writer_that_was_told_to_end_only_what_had_come_by_then_was_asked() -> None:
+    ids = range(10, 13)
+    result = got(ids, report(ids, [(13, 30)]), ending="ended", ended_ns=begun(16))
+    found = judged(Asked(first=10, last=30), result, sent(range(1, 14), range(16, 30)))
+    assert (found.explained, found.unexplained, found.asked) == ({ENDED: 5, NEVER_SENT: 2}, [], 10)
 
 
 @pytest.mark.parametrize(
