@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.channels import FLAGS, TIMES, Channels, Column, FileChannel
 from sf_bsread_writer.hdf5.chunks import Chunk
-from sf_bsread_writer.hdf5.layout import DatasetLayout, Keeping
+from sf_bsread_writer.hdf5.layout import CHUNK_ROWS, DatasetLayout, Keeping
 from sf_bsread_writer.hdf5.presence import NEVER, Presence, Split
 from sf_bsread_writer.hdf5.storage import Storage
 from sf_bsread_writer.message import bitshuffle  # noqa: F401 - loaded now: later the process may have a user who cannot read it
@@ -31,6 +31,9 @@ MAX_ATTRIBUTE_CHARACTERS = 8000
 
 PULSE_ID, IS_DATA_PRESENT = b"pulse_id", b"is_data_present"
 STREAM = "stream"
+
+ROWS_AHEAD = 8 * CHUNK_ROWS
+"""Columns of single numbers grow by so many rows at a time; more would not be felt any more."""
 
 
 class Dataset:
@@ -231,13 +234,13 @@ class Datasets:
         return dataset
 
     def _rows_of(self, column: Column) -> int:
-        """How many rows a column gets now. Single numbers of channels get whole chunks of them, until `close_rows`: to tell HDF5
-        of each row anew at each flush would take most of the time that a flush of thousands of channels takes.
+        """How many rows a column gets now. Single numbers of channels get some `ROWS_AHEAD`, until `close_rows`: to tell HDF5 of
+        new rows at each flush would take most of the time that a flush of thousands of channels takes.
         """
         layout = column.layout
         if layout.keeping is not Keeping.CELLS or column.group == STREAM:
             return self.rows
-        return -(-self.rows // layout.chunk_rows) * layout.chunk_rows
+        return -(-self.rows // ROWS_AHEAD) * ROWS_AHEAD
 
     def _kind(self, layout: DatasetLayout, rows: int) -> _Kind:
         kind = self._kinds.get(layout)
