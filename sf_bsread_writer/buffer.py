@@ -11,10 +11,10 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from sf_bsread_writer import __version__, logs
-from sf_bsread_writer.commandline import Parser, seconds, size
+from sf_bsread_writer.commandline import Parser, examples, seconds, size
 from sf_bsread_writer.ending import run_to_its_end
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.notify import ServiceManager
@@ -42,65 +42,84 @@ def parser() -> Parser:
     result = Parser(
         prog="sf_bsread_buffer",
         description="Connects to a bsread source, holds its last messages, and gives every client all of them.",
-        epilog="Example: sf_bsread_buffer -o 8082 -b 1000 tcp://localhost:9999",
+        epilog=examples(
+            "sf_bsread_buffer tcp://source:9999 --output_port 8082 --buffer_length 6000",
+            "sf_bsread_buffer tcp://source:9999 --store /var/lib/ring --memory_limit 8G --allow 10.1.0.0/16 --allow 127.0.0.1",
+        ),
     )
     result.add_argument("stream", help="the source: tcp://host:port")
-    result.add_argument(
-        "-o",
-        "--output_port",
-        type=int,
-        default=DEFAULT_PORT,
-        help=f"port for clients; 0 takes a free one; default {DEFAULT_PORT}",
-    )
-    result.add_argument(
-        "-b",
-        "--buffer_length",
-        type=int,
-        default=DEFAULT_BUFFER_LENGTH,
-        help=f"messages to hold; default {DEFAULT_BUFFER_LENGTH}",
-    )
-    result.add_argument("--log_level", default="INFO", choices=logs.LEVELS, help="default INFO; DEBUG tells each message")
     result.add_argument("--analyzer", action="store_true", help="log anomalies of the incoming stream")
-    result.add_argument(
-        "--memory_limit",
-        type=size,
-        metavar="BYTES",
-        help="memory that messages may take, K, M, G or T may follow; default a quarter of the machine's",
-    )
-    result.add_argument(
-        "--store",
-        type=Path,
-        metavar="DIR",
-        help="folder, of this buffer alone, that the messages are kept in: they are there again after a crash and a restart",
-    )
-    result.add_argument(
+    result.add_argument("--log_level", default="INFO", choices=logs.LEVELS, help="default INFO; DEBUG tells each message")
+    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _add_source_options(result.add_argument_group("the source"))
+    _add_ring_options(result.add_argument_group("what is held"))
+    _add_client_options(result.add_argument_group("the clients"))
+    return result
+
+
+def _add_source_options(group: Any) -> None:
+    group.add_argument(
         "--mode", default="auto", choices=get_args(Mode), help="socket type to connect with; auto (default) asks the source"
     )
-    result.add_argument(
-        "--bind", default=ALL_INTERFACES, metavar="ADDRESS", help="address to serve clients on; default all interfaces"
-    )
-    result.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="CIDR",
-        help="serve only clients from this address or network, such as 10.1.0.0/16; can be given several times",
-    )
-    result.add_argument(
-        "--max_clients",
-        type=int,
-        default=DEFAULT_MAX_CLIENTS,
-        help=f"clients that may be connected at a time; default {DEFAULT_MAX_CLIENTS}",
-    )
-    result.add_argument(
+    group.add_argument(
         "--stale_timeout",
         type=seconds,
         default=STALE_TIMEOUT_S,
         metavar="SECONDS",
         help=f"connect again when the source has sent nothing for so long; default {STALE_TIMEOUT_S:g}, 0 means never",
     )
-    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return result
+
+
+def _add_ring_options(group: Any) -> None:
+    group.add_argument(
+        "-b",
+        "--buffer_length",
+        type=int,
+        default=DEFAULT_BUFFER_LENGTH,
+        metavar="MESSAGES",
+        help=f"messages to hold; default {DEFAULT_BUFFER_LENGTH}",
+    )
+    group.add_argument(
+        "--memory_limit",
+        type=size,
+        metavar="BYTES",
+        help="memory that messages may take, K, M, G or T may follow; default a quarter of the machine's",
+    )
+    group.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="folder, of this buffer alone, that the messages are kept in: they are there again after a crash and a restart; "
+        "default: in memory only",
+    )
+
+
+def _add_client_options(group: Any) -> None:
+    group.add_argument(
+        "-o",
+        "--output_port",
+        type=int,
+        default=DEFAULT_PORT,
+        metavar="PORT",
+        help=f"port for clients; 0 takes a free one and logs it; default {DEFAULT_PORT}",
+    )
+    group.add_argument(
+        "--bind", default=ALL_INTERFACES, metavar="ADDRESS", help="address to serve clients on; default all interfaces"
+    )
+    group.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="serve only clients from this address or network, such as 10.1.0.0/16; can be given several times; default: all",
+    )
+    group.add_argument(
+        "--max_clients",
+        type=int,
+        default=DEFAULT_MAX_CLIENTS,
+        metavar="N",
+        help=f"clients that may be connected at a time; default {DEFAULT_MAX_CLIENTS}",
+    )
 
 
 def config_from(given: argparse.Namespace) -> BufferConfig:

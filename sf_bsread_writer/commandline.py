@@ -7,13 +7,23 @@ import argparse
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sf_bsread_writer.errors import ExitCode, UsageError
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """argparse's, which fills paragraphs, but leaves a text with lines of its own as it is: examples are copied from it."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse's parser, which does not push the one line that matters up with a page of usage."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": HelpFormatter, **options})
 
     def error(self, message: str) -> NoReturn:
         """Ends the process; also for mistakes that only show when the values are looked at together."""
@@ -26,6 +36,11 @@ class Parser(argparse.ArgumentParser):
             yield
         except UsageError as error:
             self.error(str(error))
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: commands as they are typed; what follows a # says what for, where that is not plain."""
+    return "\n".join(["example:" if len(lines) == 1 else "examples:", *(f"  {line}" for line in lines)])
 
 
 def size(text: str) -> int:

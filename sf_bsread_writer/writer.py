@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy.ma  # noqa: F401 - what NumPy loads at the first call of `unique`, when the process may be another user
 
@@ -21,7 +21,7 @@ from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
-from sf_bsread_writer.commandline import Parser, positive_seconds, seconds, size
+from sf_bsread_writer.commandline import Parser, examples, positive_seconds, seconds, size
 from sf_bsread_writer.ending import leave_behind, run_to_its_end
 from sf_bsread_writer.errors import ExitCode, UsageError
 from sf_bsread_writer.hdf5.compressing import WAITING_BYTES
@@ -92,41 +92,43 @@ def parser() -> Parser:
     result = Parser(
         prog="sf_bsread_writer",
         description="Writes the pulses that are asked for by REST from a bsread stream into one HDF5 file, and ends.",
-        epilog="Example: sf_bsread_writer tcp://127.0.0.1:8082 /data/run_000041.BSREAD.h5 -1 9555 "
-        "and then: curl -X PUT http://127.0.0.1:9555/start_pulse_id/100",
+        epilog=examples(
+            "sf_bsread_writer tcp://127.0.0.1:8082 /data/run_000041.BSREAD.h5 -1 9555",
+            "curl -X PUT http://127.0.0.1:9555/start_pulse_id/31213694400",
+            "curl -X PUT http://127.0.0.1:9555/stop_pulse_id/31213700399",
+        ),
     )
     result.add_argument("stream_address", help="the buffer, or a bsread source: tcp://host:port")
     result.add_argument("output_file", help="HDF5 file to write; missing folders are created; /dev/null for a dry run")
     result.add_argument("user_id", type=_user_id, help="numeric id of the user to write as; -1 keeps the current user")
     result.add_argument("rest_port", type=int, help=f"port of the REST API on {REST_HOST}; 0 takes a free one and logs it")
     result.add_argument("--log_level", default="INFO", choices=logs.LEVELS, help="default INFO; DEBUG tells each pulse")
-    result.add_argument(
+    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    _add_stream_options(result.add_argument_group("the stream"))
+    _add_file_options(result.add_argument_group("the file and its disk"))
+    _add_rest_options(result.add_argument_group("what REST may ask for"))
+    return result
+
+
+def _add_stream_options(group: Any) -> None:
+    group.add_argument(
         "--mode", default="auto", choices=get_args(Mode), help="socket type to connect with; auto (default) asks the other side"
     )
-    result.add_argument(
-        "--output_root", type=Path, help="folder below which an output_file given by REST must lie; default: that of output_file"
-    )
-    result.add_argument(
-        "--token_file",
-        type=Path,
-        metavar="FILE",
-        help="file with a secret that REST requests which change something have to bring; default: none",
-    )
-    result.add_argument("--overwrite", action="store_true", help="replace an existing file; default: move it aside to NAME.1")
-    result.add_argument(
-        "--compression",
-        default=Compression.NONE.value,
-        choices=[each.value for each in Compression],
-        help="of images and large arrays that come uncompressed; default none",
-    )
-    result.add_argument(
+    group.add_argument(
         "--stall_timeout",
         type=positive_seconds,
         default=30.0,
         metavar="SECONDS",
         help="close the file when a stop is set and the stream has been silent for so long; default 30",
     )
-    result.add_argument(
+    group.add_argument(
+        "--stale_timeout",
+        type=seconds,
+        default=STALE_TIMEOUT_S,
+        metavar="SECONDS",
+        help=f"connect again when a plain source has sent nothing for so long; default {STALE_TIMEOUT_S:g}, 0 means never",
+    )
+    group.add_argument(
         "--memory_limit",
         type=size,
         default=256 * MIB,
@@ -134,14 +136,17 @@ def parser() -> Parser:
         help="most memory for messages that are not written yet, K, M or G may follow; default 256M, of which 64M are used "
         "unless a message is larger than 8M",
     )
-    result.add_argument(
-        "--disk_timeout",
-        type=positive_seconds,
-        default=120.0,
-        metavar="SECONDS",
-        help="end without having closed the file when the disk has not answered for so long; default 120",
+
+
+def _add_file_options(group: Any) -> None:
+    group.add_argument("--overwrite", action="store_true", help="replace an existing file; default: move it aside to NAME.1")
+    group.add_argument(
+        "--compression",
+        default=Compression.NONE.value,
+        choices=[each.value for each in Compression],
+        help="of images and large arrays that come uncompressed; default none",
     )
-    result.add_argument(
+    group.add_argument(
         "--min_free",
         type=size,
         default=0,
@@ -149,15 +154,28 @@ def parser() -> Parser:
         help="end the acquisition, file closed, before the disk has less than that left, K, M or G may follow; default 0: when "
         "the disk is full",
     )
-    result.add_argument(
-        "--stale_timeout",
-        type=seconds,
-        default=STALE_TIMEOUT_S,
+    group.add_argument(
+        "--disk_timeout",
+        type=positive_seconds,
+        default=120.0,
         metavar="SECONDS",
-        help=f"connect again when a plain source has sent nothing for so long; default {STALE_TIMEOUT_S:g}, 0 means never",
+        help="end without having closed the file when the disk has not answered for so long; default 120",
     )
-    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    return result
+
+
+def _add_rest_options(group: Any) -> None:
+    group.add_argument(
+        "--output_root",
+        type=Path,
+        metavar="DIR",
+        help="folder below which an output_file given by REST must lie; default: that of output_file",
+    )
+    group.add_argument(
+        "--token_file",
+        type=Path,
+        metavar="FILE",
+        help="file with a secret that REST requests which change something have to bring; default: none",
+    )
 
 
 def parse_config(arguments: Sequence[str] | None) -> WriterConfig:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sf_bsread_writer import __version__, logs
 from sf_bsread_writer.cli import check, demo, recover, simulate
-from sf_bsread_writer.commandline import Parser
+from sf_bsread_writer.commandline import Parser, examples
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode
 
 SUBCOMMANDS = (simulate, demo, check, recover)
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Ctrl-C ends with ``ExitCode.INTERRUPTED``, not with a shell's 130: a script that starts several of our programs
     then has one table of exit codes to look at, and 130 would also be what it sees of a program that caught nothing.
     """
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     logs.configure("WARNING")
     try:
         code: int = args.run(args)
@@ -39,14 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """The command line, with all subcommands."""
+    result = Parser(
         prog="sf_bsread",
         description="Tools around sf_bsread_buffer and sf_bsread_writer.",
-        epilog="New here? `sf_bsread demo` shows the whole road in half a minute.",
+        epilog=examples(
+            "sf_bsread demo            # new here? the whole road in half a minute",
+            "sf_bsread check run.h5    # is everything in it that was asked for?",
+        ),
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
+    result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = result.add_subparsers(dest="command", metavar="command", required=True)
     for module in SUBCOMMANDS:
         module.add_parser(subparsers)
-    return parser
+    return result

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sf_bsread_writer.commandline import examples
 from sf_bsread_writer.errors import ExitCode, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Says for each channel how many values a finished file has and which pulses are missing. Ends with 0 if "
         "every pulse that was asked for is there once and in order and the file keeps its own rules, 5 if not, 4 if a file "
         "cannot be read. What was asked for stands in the file's report: a file without one ends with 5.",
+        epilog=examples("sf_bsread check run_*.h5", "sf_bsread check run.h5 --range 31213694400:31213700399"),
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a finished file")
     parser.add_argument(

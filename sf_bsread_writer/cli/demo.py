@@ -6,6 +6,8 @@ Only the options are here; what happens is in `demonstration`, which is imported
 import argparse
 from pathlib import Path
 
+from sf_bsread_writer.commandline import examples
+
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the subcommand to ``sf_bsread``."""
@@ -15,6 +17,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Starts a simulated source, sf_bsread_buffer and sf_bsread_writer on free ports, asks for pulses that are "
         "already in the past, and shows what is in the file. Ends all that it started. The exit code is 0 only if every pulse is "
         "in the file.",
+        epilog=examples("sf_bsread demo --seconds 10 --output /tmp/demo && sf_bsread check /tmp/demo/*.h5"),
     )
     parser.add_argument(
         "--seconds",

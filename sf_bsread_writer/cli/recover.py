@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sf_bsread_writer.commandline import examples
 from sf_bsread_writer.errors import ExitCode, UsageError
 
 
@@ -18,6 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Completes the .partial file of a writer that was killed: everything that was older than a second is in it. "
         "Ends with 0 if the file is valid now, or was already, and 4 if it cannot be, which leaves everything as it was. "
         "Whether all pulses are in it that were asked for says `sf_bsread check`.",
+        epilog=examples("sf_bsread recover run.h5.partial && sf_bsread check run.h5"),
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what was left: run.h5.partial, beside it run.h5.partial.journal")
     parser.add_argument(

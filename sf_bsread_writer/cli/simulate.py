@@ -6,6 +6,8 @@ Only the options are here; what they do is in `serving`, which is imported when 
 import argparse
 from typing import Any
 
+from sf_bsread_writer.commandline import examples
+
 CHANNEL_HELP = (
     "a channel, name:type[:shape][:key=value…], several times for several; shape is 2048 for a waveform, 1280x1024 for an image; "
     "keys: modulo, offset, compression=none|lz4|bitshuffle_lz4, byte_order=little|big, pattern=ramp|sine|noise|spot, missing=0…1"
@@ -19,6 +21,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="serve a made-up bsread stream",
         description="Serves a made-up bsread stream; every client gets every message. Values follow from channel and pulse id "
         "alone, so that a reader can be checked against them. Pulse numbers count from 0 at the first pulse.",
+        epilog=examples(
+            "sf_bsread simulate --port 9999",
+            "sf_bsread simulate --port 9999 --camera 1280x1024:compression=bitshuffle_lz4 --scalars 200 --gap 500:519",
+            "sf_bsread simulate --channel SAROP21:WAVE:float32:2048:pattern=sine:modulo=10 --rate 0 --messages 1000",
+        ),
     )
     _add_channel_options(parser.add_argument_group("channels (default: --preset demo)"))
     _add_stream_options(parser.add_argument_group("the stream"))

@@ -1,0 +1,33 @@
+"""Every help text ends with examples, and they are command lines that the programs take."""
+
+import argparse
+import re
+import shlex
+
+import pytest
+
+from sf_bsread_writer import buffer, cli, writer
+from sf_bsread_writer.commandline import Parser
+
+
+def parsers() -> dict[str, Parser]:
+    """All parsers there are, by what is typed for them."""
+    tools = cli.parser()
+    found = {"sf_bsread_buffer": buffer.parser(), "sf_bsread_writer": writer.parser(), "sf_bsread": tools}
+    for action in tools._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {f"sf_bsread {name}": parser for name, parser in action.choices.items()}
+    return found
+
+
+PARSERS = parsers()
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_help_ends_with_examples_that_the_program_takes(name: str) -> None:
+    lines = re.findall(r"^  (.*)$", PARSERS[name].format_help().rpartition("\nexample")[2], re.MULTILINE)
+    commands = [command for line in lines for command in line.split(" && ") if not command.startswith("curl ")]
+    assert any(command.startswith(f"{name} ") for command in commands)
+    for command in commands:
+        program, *arguments = shlex.split(command, comments=True)
+        PARSERS[program].parse_args(arguments)
