@@ -74,6 +74,7 @@ def test_a_port_in_use_ends_it_at_once(source: Source) -> None:
         (["localhost:9999"], "tcp://HOST:PORT"),
         (["tcp://localhost:9999", "-b", "0"], "buffer length 0"),
         (["tcp://localhost:9999", "-o", "70000"], "output port 70000"),
+        (["tcp://localhost:9999", "--rest_port", "70000"], "REST port 70000"),
         (["tcp://localhost:9999", "--memory_limit", "lots"], "size 'lots'"),
         (["tcp://localhost:9999", "--memory_limit", "1M"], "give at least 16M"),
         (["tcp://localhost:9999", "--max_clients", "0"], "0 clients at most"),

@@ -31,6 +31,7 @@ class BufferConfig:
     ``bind``:``port`` (port 0: any free one), from where ``access`` lets them. It keeps the last ``buffer_length`` messages, but
     never more than ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
     A source that sends nothing for ``stale_timeout_s`` (0: for ever) is connected to again.
+    ``rest_port`` of 127.0.0.1 shows all this by HTTP, None: nothing does.
     ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """
@@ -47,10 +48,13 @@ class BufferConfig:
     stale_timeout_s: float = STALE_TIMEOUT_S
     segment_bytes: int | None = None
     store: Path | None = None
+    rest_port: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"output port {self.port} is not between 0 and 65535 (0: any free port)")
+        if self.rest_port is not None and not 0 <= self.rest_port <= 65535:
+            raise UsageError(f"REST port {self.rest_port} is not between 0 and 65535 (0: any free port)")
         if self.buffer_length < 1:
             raise UsageError(f"buffer length {self.buffer_length} is less than 1 message")
         if self.max_clients < 1:

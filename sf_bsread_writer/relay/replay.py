@@ -63,6 +63,7 @@ for which keep-alive is there. The kernel itself would try for a quarter of an h
 class ClientStatistics:
     """One client: ``sequence`` numbers its next message, ``lag_messages`` it is behind, ``lost_messages`` it was overtaken by.
 
+    ``lag_s`` is how long ago its next message arrived, 0 if there is none yet.
     ``waiting_marks`` are requests to be told when what has arrived is sent.
     """
 
@@ -71,6 +72,7 @@ class ClientStatistics:
     role: str
     sequence: int
     lag_messages: int
+    lag_s: float
     lost_messages: int
     sent_messages: int
     sent_bytes: int
@@ -182,6 +184,7 @@ class Client:
             role=self._connection.socket_type.value,
             sequence=self._cursor.next,
             lag_messages=0 if self._holding else self._ring.next - self._cursor.next,
+            lag_s=0.0 if self._holding else self._ring.age_s(self._cursor.next, self._clock_ns()),
             lost_messages=self._lost,
             sent_messages=self._cursor.messages,
             sent_bytes=self._sent_bytes,

@@ -30,13 +30,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayStatistics:
-    """The whole buffer at one moment. ``lost_messages`` counts what clients, those that left included, were overtaken by."""
+    """The whole buffer at one moment. ``lost_messages`` counts what clients, those that left included, were overtaken by.
+
+    ``seconds`` have passed since it was made, ``newest_age_s`` since the newest message arrived, None if there is none.
+    """
 
     ring: RingStatistics
     source: IngestStatistics
     listener: ListenerStatistics
     clients: Sequence[ClientStatistics]
     lost_messages: int
+    seconds: float
+    rate_hz: float
+    newest_age_s: float | None
 
 
 class Relay:
@@ -45,6 +51,7 @@ class Relay:
     def __init__(self, config: BufferConfig) -> None:
         config, self._ring = _config_and_ring(config, self._released)
         self._config = config
+        self._began_s = time.monotonic()
         self._clock = ArrivalClock(time.time_ns, time.monotonic_ns, after_ns=self._ring.newest_arrival_ns)
         self._ingest = Ingest(config, self._ring, self._clock, self._arrived)
         self._complaints = Complaints(logger)
@@ -61,6 +68,11 @@ class Relay:
         self._copies = CopyBudget(config.copies_bytes)
         self._lost_by_gone_clients = 0
         self._stopping: asyncio.Event | None = None
+
+    @property
+    def config(self) -> BufferConfig:
+        """As it is in force: a store may have room for less memory than was asked for."""
+        return self._config
 
     @property
     def port(self) -> int:
@@ -112,12 +124,16 @@ class Relay:
     def statistics(self) -> RelayStatistics:
         """A snapshot."""
         clients = [client.statistics() for client in self._clients]
+        ring, now_ns = self._ring, self._clock()
         return RelayStatistics(
-            ring=self._ring.statistics(),
+            ring=ring.statistics(),
             source=self._ingest.statistics(),
             listener=self._listener.statistics(),
             clients=clients,
             lost_messages=self._lost_by_gone_clients + sum(client.lost_messages for client in clients),
+            seconds=time.monotonic() - self._began_s,
+            rate_hz=ring.rate_hz(now_ns),
+            newest_age_s=ring.age_s(ring.next - 1, now_ns) if len(ring.log) else None,
         )
 
     def drop_clients(self, reason: str = "it was told to go") -> None:

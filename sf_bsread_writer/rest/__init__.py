@@ -1,1 +1,1 @@
-"""The HTTP face of the writer."""
+"""The HTTP faces of the writer and, in `rest.buffer`, of the buffer."""

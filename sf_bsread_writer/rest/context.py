@@ -1,4 +1,4 @@
-"""What every handler needs of its request: the writer, which the app's state carries, and a name for the log.
+"""What every handler needs of its request: the program that is served, which the app's state carries, and a name for the log.
 
 Litestar's dependency injection would do the same, but checks types on each request and is declared differently from 2.23 on.
 """
@@ -12,21 +12,21 @@ from sf_bsread_writer.rest.acquisition import Acquisition
 
 _SHOWN_CHARACTERS = 200
 
-WriterRequest: TypeAlias = Request[Any, Any, State]
+AppRequest: TypeAlias = Request[Any, Any, State]
 
 
-def state_with(acquisition: Acquisition) -> State:
-    """The state of an app that serves this writer."""
-    return State({"acquisition": acquisition}, deep_copy=False)
+def state_with(served: object) -> State:
+    """The state of an app that serves this writer, or this buffer."""
+    return State({"served": served}, deep_copy=False)
 
 
-def acquisition_of(request: WriterRequest) -> Acquisition:
+def acquisition_of(request: AppRequest) -> Acquisition:
     """The writer that the request's app serves."""
-    acquisition: Acquisition = request.app.state.acquisition
+    acquisition: Acquisition = request.app.state.served
     return acquisition
 
 
-def named(request: WriterRequest) -> str:
+def named(request: AppRequest) -> str:
     """The request as the log names it; the path stays percent-encoded, so that it cannot forge log lines, and is cut off."""
     path = request.scope["raw_path"].decode("ascii", "backslashreplace")
     return f"{request.method} {path if len(path) <= _SHOWN_CHARACTERS else path[:_SHOWN_CHARACTERS] + '…'}"

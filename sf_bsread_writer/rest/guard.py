@@ -19,7 +19,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.rest.answers import ErrorAnswer
-from sf_bsread_writer.rest.context import WriterRequest
+from sf_bsread_writer.rest.context import AppRequest
 from sf_bsread_writer.rest.origin import is_cross_site, is_ours
 from sf_bsread_writer.rest.parse import shown
 
@@ -69,7 +69,7 @@ class Guard:
         raise RefusedError(detail=text, status_code=code, headers={"www-authenticate": "Bearer"} if code == 401 else None)
 
 
-def answer_refused(request: WriterRequest, error: RefusedError) -> Response[ErrorAnswer]:
+def answer_refused(request: AppRequest, error: RefusedError) -> Response[ErrorAnswer]:
     """With the code of the refusal."""
     answer = ErrorAnswer(status=error.detail)
     return Response(answer, status_code=error.status_code, headers=error.headers, media_type=MediaType.JSON)

@@ -18,7 +18,7 @@ from litestar.openapi import ResponseSpec
 from sf_bsread_writer.errors import BsreadWriterError
 from sf_bsread_writer.rest import parse
 from sf_bsread_writer.rest.answers import ErrorAnswer, ParametersAnswer, StatisticsAnswer, StatusAnswer
-from sf_bsread_writer.rest.context import WriterRequest, acquisition_of, named
+from sf_bsread_writer.rest.context import AppRequest, acquisition_of, named
 from sf_bsread_writer.rest.guard import CHANGES, RefusedError, answer_refused
 from sf_bsread_writer.rest.openapi import CHANGING_REFUSALS, REFUSALS, TOKEN, EmptyAnswer, StartOrStop, TakesParameters
 
@@ -35,13 +35,13 @@ _put_empty = partial(
 
 
 @get("/status", responses=REFUSALS)
-async def status(request: WriterRequest) -> StatusAnswer | ErrorAnswer:
+async def status(request: AppRequest) -> StatusAnswer | ErrorAnswer:
     """``writing`` from an accepted start until the file is closed, else ``waiting``."""
     return StatusAnswer(status=acquisition_of(request).status)
 
 
 @post("/parameters", status_code=200, responses=CHANGING_REFUSALS, security=TOKEN, operation_class=TakesParameters)
-async def parameters(request: WriterRequest) -> ParametersAnswer | ErrorAnswer:
+async def parameters(request: AppRequest) -> ParametersAnswer | ErrorAnswer:
     """Takes what goes below ``/general`` in the file, and answers with it; valid until the file is closed."""
     given = parse.json_object(await request.body())
     parse.check_parameters(given)
@@ -51,38 +51,38 @@ async def parameters(request: WriterRequest) -> ParametersAnswer | ErrorAnswer:
 
 
 @get("/statistics", responses=REFUSALS)
-async def statistics(request: WriterRequest) -> StatisticsAnswer | ErrorAnswer:
+async def statistics(request: AppRequest) -> StatisticsAnswer | ErrorAnswer:
     """What has been received and written so far."""
     acquisition = acquisition_of(request)
     return StatisticsAnswer(status=acquisition.status, statistics=acquisition.statistics())
 
 
 @_put_empty("/start_pulse_id/{pulse_id:str}")
-async def start_pulse_id(request: WriterRequest) -> None:
+async def start_pulse_id(request: AppRequest) -> None:
     """First pulse to write, inclusive; usually in the past. May be sent again, by each of several detectors."""
     await acquisition_of(request).start(_pulse_id(request), output_file=await _output_file(request))
 
 
 @_put_empty("/stop_pulse_id/{pulse_id:str}")
-async def stop_pulse_id(request: WriterRequest) -> None:
+async def stop_pulse_id(request: AppRequest) -> None:
     """Last pulse to write, inclusive. May be sent again, also with another pulse id."""
     await acquisition_of(request).stop(_pulse_id(request), output_file=await _output_file(request))
 
 
 @_put_empty("/start_now")
-async def start_now(request: WriterRequest) -> None:
+async def start_now(request: AppRequest) -> None:
     """Writes what arrives from now on. With an output file, the process stays after the acquisition for the next one."""
     await acquisition_of(request).start(None, output_file=await _output_file(request))
 
 
 @_put_empty("/stop_now")
-async def stop_now(request: WriterRequest) -> None:
+async def stop_now(request: AppRequest) -> None:
     """Writes what has arrived until now, and no more."""
     await acquisition_of(request).stop(None, output_file=await _output_file(request))
 
 
 @get("/stop", responses=CHANGING_REFUSALS, security=TOKEN, opt=CHANGES)
-async def stop(request: WriterRequest) -> StatusAnswer | ErrorAnswer:
+async def stop(request: AppRequest) -> StatusAnswer | ErrorAnswer:
     """Writes what has arrived, closes the file, then answers; then the process ends."""
     acquisition = acquisition_of(request)
     await acquisition.finish()
@@ -98,7 +98,7 @@ async def stop(request: WriterRequest) -> StatusAnswer | ErrorAnswer:
     opt=CHANGES,
     operation_class=EmptyAnswer,
 )
-async def kill(request: WriterRequest) -> None:
+async def kill(request: AppRequest) -> None:
     """Ends the process at once."""
     await acquisition_of(request).kill()
 
@@ -113,11 +113,11 @@ def legacy_router() -> Router:
     )
 
 
-def _pulse_id(request: WriterRequest) -> int:
+def _pulse_id(request: AppRequest) -> int:
     return parse.pulse_id(request.path_params["pulse_id"])
 
 
-async def _output_file(request: WriterRequest) -> str | None:
+async def _output_file(request: AppRequest) -> str | None:
     """The body's output file. Other keys are logged and ignored: a client must not lose its run over one we do not know."""
     given = parse.json_object(await request.body())
     output_file = parse.output_file(given)
@@ -127,7 +127,7 @@ async def _output_file(request: WriterRequest) -> str | None:
     return output_file
 
 
-def _answer_error(request: WriterRequest, error: Exception) -> Response[ErrorAnswer]:
+def _answer_error(request: AppRequest, error: Exception) -> Response[ErrorAnswer]:
     if isinstance(error, BsreadWriterError):
         text = str(error)
         _logger.warning("%s: %s", named(request), text)

@@ -37,12 +37,12 @@ _TEXT_OR_NULL = Schema(type=[OpenAPIType.STRING, OpenAPIType.NULL])
 _NOTHING = Schema(type=OpenAPIType.STRING, max_length=0)
 
 
-def openapi_config() -> OpenAPIConfig:
+def openapi_config(title: str, description: str) -> OpenAPIConfig:
     """The document, at ``/openapi.json``."""
     return OpenAPIConfig(
-        title="sf_bsread_writer",
+        title=title,
         version=__version__,
-        description="Writes exactly the pulses asked for to one HDF5 file. Several slashes in a path count as one.",
+        description=f"{description} Several slashes in a path count as one.",
         path="/openapi.json",
         render_plugins=[JsonRenderPlugin(path="/", media_type=MediaType.JSON)],
         components=Components(

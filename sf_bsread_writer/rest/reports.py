@@ -7,14 +7,14 @@ from litestar import MediaType, Response, get
 from litestar.exceptions import NotFoundException
 
 from sf_bsread_writer.acquire.report import Report
-from sf_bsread_writer.rest.context import WriterRequest, acquisition_of, named
+from sf_bsread_writer.rest.context import AppRequest, acquisition_of, named
 from sf_bsread_writer.rest.openapi import REFUSALS
 
 _logger = logging.getLogger(__name__)
 
 
 @get("/report", raises=[NotFoundException], responses=REFUSALS, tags=["report"])
-async def report(request: WriterRequest) -> Report:
+async def report(request: AppRequest) -> Report:
     """What was asked for, what is in the file, what is missing and why: of the running acquisition, else of the last one."""
     found = acquisition_of(request).report()
     if found is None:
@@ -22,7 +22,7 @@ async def report(request: WriterRequest) -> Report:
     return found
 
 
-def answer_unexpected(request: WriterRequest, error: Exception) -> Response[dict[str, Any]]:
+def answer_unexpected(request: AppRequest, error: Exception) -> Response[dict[str, Any]]:
     """500 with the error's class and text; the traceback goes to the log."""
     text = f"{type(error).__name__}: {error}"
     _logger.error("%s: unexpected %s", named(request), text, exc_info=error)

@@ -154,7 +154,7 @@ def _uvicorn_server(app: Litestar) -> uvicorn.Server:
 def _bind_failure(host: str, port: int, error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
-        return f"port {port} on {host} is already in use, perhaps by another writer; end that one, or choose another rest_port"
+        return f"port {port} on {host} is already in use, perhaps by a writer or a buffer; end it, or choose another rest_port"
     if number == errno.EACCES:
         return f"port {port} on {host} may be used by root only; choose a rest_port from 1024 on"
     return f"cannot listen on port {port} of {host}: {error}; choose another rest_port"

@@ -14,12 +14,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sf_bsread_writer.message.layout import Run
+from sf_bsread_writer.model import NS_PER_S
 from sf_bsread_writer.ring.found import Kept
 from sf_bsread_writer.ring.log import Log
 from sf_bsread_writer.ring.segment import DEFAULT_SEGMENT_BYTES, PoolStatistics, Segment, SegmentPool
 from sf_bsread_writer.ring.store import Store
 
 logger = logging.getLogger(__name__)
+
+RATED_MESSAGES = 101
+"""A second of 100 Hz."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,19 @@ class Ring:
     def newest_arrival_ns(self) -> int:
         """When the newest message arrived; 0 if there is none."""
         return int(self.log.rows(self.next - 1, self.next).arrivals_ns[0]) if len(self.log) else 0
+
+    def age_s(self, sequence: int, now_ns: int) -> float:
+        """How long ago this message arrived, or the oldest that is left if it is gone; 0 if it has not come yet."""
+        first = max(sequence, self.log.oldest)
+        if first >= self.next:
+            return 0.0
+        return max(now_ns - int(self.log.rows(first, first + 1).arrivals_ns[0]), 0) / NS_PER_S
+
+    def rate_hz(self, now_ns: int) -> float:
+        """Messages per second, by the last `RATED_MESSAGES` and the time from the first of them until now."""
+        first = max(self.oldest, self.next - RATED_MESSAGES)
+        span_s = self.age_s(first, now_ns)
+        return (self.next - first - 1) / span_s if span_s else 0.0
 
     def append(self, segment: Segment, run: Run, arrival_ns: int) -> None:
         """Keeps the messages of one run, all of which arrived at ``arrival_ns``, and pins their segment."""

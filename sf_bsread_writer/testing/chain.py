@@ -116,6 +116,16 @@ class Buffer:
         """Returns when this pulse id is the newest in the ring."""
         wait_until(lambda: holdings(self.address).newest_pulse_id == newest, f"pulse {newest} in {self.address}")
 
+    @property
+    def url(self) -> str:
+        """The root of its REST; it has to be started with ``--rest_port``."""
+        return self.program.wait_for_line(r"REST on (http://\S+)")[1]
+
+    def get(self, path: str) -> Any:
+        """What REST answers."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=PROMPTLY_S) as answer:
+            return json.load(answer)
+
 
 @contextmanager
 def buffer_of(source: str, *arguments: object) -> Iterator[Buffer]:

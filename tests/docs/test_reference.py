@@ -4,11 +4,20 @@ import re
 from pathlib import Path
 from typing import get_args
 
+import msgspec
+import pytest
+from litestar import Litestar
+
 from sf_bsread_writer.acquire.report import ChannelReport, Outcome, Report, Statistics
 from sf_bsread_writer.errors import MEANING
+from sf_bsread_writer.relay.config import BufferConfig
+from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.app import build_app
+from sf_bsread_writer.rest.buffer import answers
+from sf_bsread_writer.rest.buffer.app import build_app as build_buffer_app
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
 from sf_bsread_writer.zmtp import extension, handshake
+from sf_bsread_writer.zmtp.address import Address
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -52,8 +61,28 @@ def test_start_points_are_those_of_the_code() -> None:
     assert sorted(documented) == sorted(get_args(extension.StartKind))
 
 
+def paths_of(app: Litestar) -> set[str]:
+    paths = app.openapi_schema.to_schema()["paths"]
+    return {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations} | {"GET /openapi.json"}
+
+
+def headings_of(page: str) -> set[str]:
+    return set(re.findall(r"^### (.*)$", (REFERENCE / page).read_text(encoding="utf-8"), re.MULTILINE))
+
+
 def test_rest_paths_are_those_of_the_code() -> None:
-    paths = build_app(FakeAcquisition()).openapi_schema.to_schema()["paths"]
-    served = {f"{method.upper()} {path}" for path, operations in paths.items() for method in operations}
-    documented = re.findall(r"^### (.*)$", (REFERENCE / "rest.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert {heading.replace("/N", "/{pulse_id}") for heading in documented} == served | {"GET /openapi.json"}
+    documented = {heading.replace("/N", "/{pulse_id}") for heading in headings_of("rest.md")}
+    assert documented == paths_of(build_app(FakeAcquisition()))
+
+
+def test_rest_paths_of_the_buffer_are_those_of_the_code() -> None:
+    relay = Relay(BufferConfig(source=Address("127.0.0.1", 1), memory_limit_bytes=16 << 20))
+    assert headings_of("rest-of-the-buffer.md") == paths_of(build_buffer_app(relay))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [answers.Status, answers.SourceStatistics, answers.RingContents, answers.ClientCounts, answers.ClientAnswer],
+)
+def test_fields_of_the_buffers_answers_are_those_of_the_code(answer: type[msgspec.Struct]) -> None:
+    assert tuple(fields_of("rest-of-the-buffer.md", answer.__name__)) == answer.__struct_fields__

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from sf_bsread_writer.errors import OutputError, StateError, UsageError
-from sf_bsread_writer.rest.app import MAX_BODY_BYTES
+from sf_bsread_writer.rest.assemble import MAX_BODY_BYTES
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
 from sf_bsread_writer.testing.serving import serving
 

@@ -1,0 +1,150 @@
+"""The JSON bodies of the buffer's paths. Times are in s, pulse ids None as long as the ring is empty."""
+
+from typing import Literal, Self
+
+import msgspec
+
+from sf_bsread_writer import __version__
+from sf_bsread_writer.relay.replay import ClientStatistics
+from sf_bsread_writer.relay.service import Relay
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The buffer in short. ``newest_age_s`` is how long ago the newest message arrived, None if there is none."""
+
+    state: Literal["connected", "no source"]
+    source: str
+    rate_hz: float
+    messages: int
+    oldest_pulse_id: int | None
+    newest_pulse_id: int | None
+    newest_age_s: float | None
+    clients: int
+    seconds: float
+    version: str = __version__
+
+    @classmethod
+    def of(cls, relay: Relay) -> Self:
+        """As it stands."""
+        now = relay.statistics()
+        return cls(
+            state="connected" if now.source.connected else "no source",
+            source=str(relay.config.source),
+            rate_hz=now.rate_hz,
+            messages=now.ring.messages,
+            oldest_pulse_id=now.ring.oldest_pulse_id,
+            newest_pulse_id=now.ring.newest_pulse_id,
+            newest_age_s=now.newest_age_s,
+            clients=len(now.clients),
+            seconds=now.seconds,
+        )
+
+
+class SourceStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What came since the start. ``unfinished`` are messages that a lost connection cut off; anomalies need --analyzer."""
+
+    connected: bool
+    connections: int
+    received_messages: int
+    received_bytes: int
+    dropped: dict[str, int]
+    unfinished: int
+    anomalies: dict[str, int]
+
+
+class RingContents(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held. ``evicted_by_memory`` went earlier than ``max_messages`` says, for want of memory."""
+
+    messages: int
+    max_messages: int
+    message_bytes: int
+    oldest_pulse_id: int | None
+    newest_pulse_id: int | None
+    newest_age_s: float | None
+    evicted_by_memory: int
+    memory_used_bytes: int
+    memory_allocated_bytes: int
+    memory_limit_bytes: int
+
+
+class ClientCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """All clients since the start; ``lost_messages`` are those by which they were overtaken, gone clients included."""
+
+    connected: int
+    accepted: int
+    turned_away: int
+    refused: int
+    failed_handshakes: int
+    lost_messages: int
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the buffer counts."""
+
+    seconds: float
+    rate_hz: float
+    source: SourceStatistics
+    ring: RingContents
+    clients: ClientCounts
+
+    @classmethod
+    def of(cls, relay: Relay) -> Self:
+        """As it stands."""
+        now = relay.statistics()
+        source, ring, memory, listener = now.source, now.ring, now.ring.memory, now.listener
+        return cls(
+            seconds=now.seconds,
+            rate_hz=now.rate_hz,
+            source=SourceStatistics(
+                connected=source.connected,
+                connections=source.connections,
+                received_messages=ring.received_messages,
+                received_bytes=source.received_bytes,
+                dropped=dict(source.dropped),
+                unfinished=source.unfinished,
+                anomalies=dict(source.anomalies),
+            ),
+            ring=RingContents(
+                messages=ring.messages,
+                max_messages=relay.config.buffer_length,
+                message_bytes=ring.message_bytes,
+                oldest_pulse_id=ring.oldest_pulse_id,
+                newest_pulse_id=ring.newest_pulse_id,
+                newest_age_s=now.newest_age_s,
+                evicted_by_memory=ring.evicted_by_memory,
+                memory_used_bytes=memory.used_bytes,
+                memory_allocated_bytes=memory.allocated_bytes,
+                memory_limit_bytes=memory.limit_bytes,
+            ),
+            clients=ClientCounts(
+                connected=len(now.clients),
+                accepted=listener.accepted,
+                turned_away=listener.turned_away,
+                refused=listener.refused,
+                failed_handshakes=listener.failed_handshakes,
+                lost_messages=now.lost_messages,
+            ),
+        )
+
+
+class ClientAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One client. ``sequence`` is its cursor: the number of its next message, counted from the first that ever arrived.
+
+    ``role`` is the buffer's socket towards it: PUSH for a PULL client, PUB for SUB. ``lag_s`` is how long ago its next message
+    arrived, 0 if it has all there is. ``lost_messages`` it was overtaken by.
+    """
+
+    name: str
+    address: str
+    role: str
+    sequence: int
+    lag_messages: int
+    lag_s: float
+    lost_messages: int
+    sent_messages: int
+    sent_bytes: int
+
+    @classmethod
+    def of(cls, client: ClientStatistics) -> Self:
+        """As it stood."""
+        return msgspec.convert(client, cls, from_attributes=True)

@@ -1,0 +1,35 @@
+"""The buffer's paths: each asks the buffer once, and encodes."""
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+
+from sf_bsread_writer.relay.service import Relay
+from sf_bsread_writer.rest.buffer.answers import ClientAnswer, Statistics, Status
+from sf_bsread_writer.rest.context import AppRequest
+from sf_bsread_writer.rest.openapi import REFUSALS
+
+
+@get("/status", responses=REFUSALS)
+async def status(request: AppRequest) -> Status:
+    """Whether there is a source, how fast it is, and what the ring holds."""
+    return Status.of(_relay_of(request))
+
+
+@get("/statistics", responses=REFUSALS)
+async def statistics(request: AppRequest) -> Statistics:
+    """Everything that is counted."""
+    return Statistics.of(_relay_of(request))
+
+
+@get("/clients", responses=REFUSALS)
+async def clients(request: AppRequest) -> list[ClientAnswer]:
+    """All that are connected, the longest connected first."""
+    return list(map(ClientAnswer.of, _relay_of(request).statistics().clients))
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients)
+
+
+def _relay_of(request: AppRequest) -> Relay:
+    relay: Relay = request.app.state.served
+    return relay
