@@ -14,6 +14,7 @@ The folders are the road that a pulse takes::
 - ``hdf5``      rows → columns → chunks → one file
 - ``rest``      the writer's HTTP face
 - ``simulator`` a bsread source of our own
+- ``client``    writer and buffer from Python
 - ``cli``       the program ``sf_bsread``: simulate, check, demo
 """
 

@@ -54,6 +54,22 @@ class SetupError(BsreadWriterError, OSError):
     exit_code = ExitCode.SETUP
 
 
+class RequestError(BsreadWriterError, RuntimeError):
+    """A writer refused a request; the text is its own. ``code`` is that of HTTP, 200 for what is wrong on its older paths."""
+
+    exit_code = ExitCode.SETUP
+
+    def __init__(self, text: str, *, code: int = 200) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class DeadlineError(BsreadWriterError, TimeoutError):
+    """What was waited for did not happen in time; it may happen later."""
+
+    exit_code = ExitCode.SETUP
+
+
 class EarlyEndError(BsreadWriterError):
     """A signal came before the program had anything to do."""
 
