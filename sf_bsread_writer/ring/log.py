@@ -38,6 +38,7 @@ class Log:
         self._head = 0  # column of the oldest row in the table
         self._tail = 0  # end of the newest
         self._oldest = first
+        self._time_begin: int | None = None  # see `_time_begin_at`
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -87,6 +88,7 @@ class Log:
             raise IndexError(f"cannot evict to message {sequence}: the newest is {self.next - 1}")
         gone = self._table[:, self._head : self._head + count]
         self._bytes -= int((gone[_END] - gone[_START]).sum())
+        self._time_begin = self._time_begin_at(count)
         self._head += count
         self._oldest = sequence
 
@@ -114,8 +116,9 @@ class Log:
         It is the message with the smallest pulse id that is high enough, which with increasing ids is the oldest such message.
         Where a source's counter has started over, the id may be there several times: the newest time counts, and of messages
         with one id in a row the first. If the newest message has a lower id, the wanted one may still come: then a message
-        before that is taken only if it has just this id, or follows directly on a lower one. A single late message, lower
-        than its predecessor while its successor is not, is no place to begin.
+        before that is taken only if it has just this id, or follows directly on a lower one, or is the oldest that is left of a
+        time that began with this id or a lower one. A single late message, lower than its predecessor while its successor is
+        not, is no place to begin.
         """
         first = self.oldest if oldest is None else oldest
         ids = self.rows(first, self.next).pulse_ids
@@ -126,8 +129,28 @@ class Log:
         # Of each group of equal ids in a row only its first, of these the last.
         begins = places[(ids[places] == lowest) & ((places == 0) | (ids[places - 1] != lowest))]
         place = int(begins[-1])
-        was_reached = lowest == pulse_id or (place > 0 and ids[place - 1] < pulse_id)
+        was_reached = lowest == pulse_id or (ids[place - 1] < pulse_id if place else self._was_evicted(pulse_id, first))
         return first + place if was_reached or ids[-1] >= pulse_id else self.next
+
+    def _was_evicted(self, pulse_id: int, first: int) -> bool:
+        """Whether the time to which message ``first`` belongs had this pulse id, or went past it, before that message."""
+        begin = self._time_begin_at(first - self._oldest)
+        return begin is not None and begin <= pulse_id
+
+    def _time_begin_at(self, count: int) -> int | None:
+        """The pulse id with which a counter began, the last time up to the message ``count`` behind the oldest.
+
+        None if nothing is known of what was before.
+        """
+        if not count:
+            return self._time_begin
+        ids = self._table[_PULSE_ID, self._head : min(self._head + count + 2, self._tail)]
+        falls = np.flatnonzero(ids[1 : count + 1] < ids[:-1][:count]) + 1
+        for fall in reversed(falls.tolist()):
+            is_late = fall + 1 < len(ids) and ids[fall - 1] <= ids[fall + 1]
+            if not is_late:
+                return int(ids[fall])
+        return int(ids[0]) if self._time_begin is None else self._time_begin
 
     def find_arrival(self, arrival_ns: int, *, oldest: int | None = None) -> int:
         """Sequence number of the first message that arrived at ``arrival_ns`` or later; ``next`` if there is none."""

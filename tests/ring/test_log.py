@@ -65,7 +65,9 @@ def test_a_log_holds_what_a_list_would(runs: list[list[tuple[int, int]]], evicti
         assert log.message_bytes == sum(end - start for _, _, start, end, _ in model)
         for wanted in (-6, 0, 17, 41):
             place = plain_find([row[0] for row in model], wanted)
-            assert log.find_pulse(wanted) == (log.next if place is None else oldest + place)
+            found = log.find_pulse(wanted)
+            if place is not None or found != oldest or not oldest:  # else it goes on from what was evicted, see below
+                assert found == (log.next if place is None else oldest + place)
         for wanted in (0, 1, 1000, 3500, 10**9):
             expected = next((oldest + i for i, row in enumerate(model) if row[4] >= wanted), log.next)
             assert log.find_arrival(wanted) == expected
@@ -127,6 +129,32 @@ def test_a_pulse_is_found_in_the_stretch_that_is_meant(ids: list[int], wanted: i
     log = Log()
     append(log, ids)
     assert log.find_pulse(wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("ids", "evicted", "wanted", "expected"),
+    [
+        (OLD_THEN_NEW, 50, 130, 50),  # has come and gone; what followed on it is still there
+        (OLD_THEN_NEW, 50, 99, 150),  # that time began behind it
+        (OLD_THEN_NEW, 50, 100, 50),
+        (OLD_THEN_NEW, 100, 99, 150),  # nothing of that time is left
+        ([*OLD_THEN_NEW, *range(20, 25)], 120, 30, 129),  # there: in the time of which a part has gone
+        ([*OLD_THEN_NEW, *range(1, 6)], 120, 15, 120),
+        ([*range(1, 90), *OLD_THEN_NEW], 120, 95, 120),  # that time went past it without a message
+        ([10, 11, 0, 12, 13, 1, 2], 4, 5, 7),  # a single message without a pulse id begins no time
+    ],
+)
+def test_a_pulse_that_is_evicted_is_gone_on_from_though_a_counter_has_started_over_since(
+    ids: list[int], evicted: int, wanted: int, expected: int
+) -> None:
+    """What a writer asks for that stood still, and connects again."""
+    at_once, one_by_one = Log(), Log()
+    append(at_once, ids)
+    at_once.evict_to(evicted)
+    for number, pulse_id in enumerate(ids):
+        append(one_by_one, [pulse_id])
+        one_by_one.evict_to(max(0, number + 1 - (len(ids) - evicted)))
+    assert (at_once.find_pulse(wanted), one_by_one.find_pulse(wanted)) == (expected, expected)
 
 
 def test_searches_can_begin_later_than_the_oldest_row() -> None:
