@@ -28,7 +28,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Says for each channel how many values a finished file has and which pulses are missing. Ends with 0 if "
         "every pulse that was asked for is there once and in order and the file keeps its own rules, 5 if not, 4 if a file "
         "cannot be read. What was asked for stands in the file's report: a file without one ends with 5.",
-        epilog=examples("sf_bsread check run_*.h5", "sf_bsread check run.h5 --range 31213694400:31213700399"),
+        epilog=examples(
+            "sf_bsread check run.h5 --range 31213694400:31213700399",
+            "sf_bsread check run_*.h5 --html runs.html",
+        ),
     )
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="a finished file")
     parser.add_argument(
@@ -38,17 +41,30 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="pulses that have to be in the file, both inclusive, whatever its report says (default: what the report says)",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON, one document for each file")
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="PAGE",
+        help="write also a page, NAME.html, that needs no network: with what is missing where along the pulses, rates, figures "
+        "and a small picture of each channel; a page of that name is replaced",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints what it finds; see the description for the exit codes. A file that cannot be read does not hide the others."""
     wanted = None if args.wanted is None else parse_range(args.wanted)
-    codes = [_check(path, wanted, as_json=args.json) for path in args.files]
+    if args.html is not None and args.html.suffix not in (".html", ".htm"):
+        raise UsageError(f"--html {args.html} is not the name of a page; give for example report.html")
+    sections: list[str] | None = None if args.html is None else []
+    codes = [_check(path, wanted, sections, as_json=args.json) for path in args.files]
+    if sections is not None:
+        _write_page(args.html, sections)
     return next((code for code in (ExitCode.OUTPUT, ExitCode.INCOMPLETE) if code in codes), ExitCode.COMPLETE)
 
 
-def _check(path: Path, wanted: "PulseRange | None", *, as_json: bool) -> ExitCode:
+def _check(path: Path, wanted: "PulseRange | None", sections: list[str] | None, *, as_json: bool) -> ExitCode:
+    """Looks at one file; what belongs on the page is added to ``sections``, if there is to be one."""
     import msgspec
 
     from sf_bsread_writer.hdf5.inspect import inspect_file
@@ -58,6 +74,10 @@ def _check(path: Path, wanted: "PulseRange | None", *, as_json: bool) -> ExitCod
     except OutputError as error:
         sys.stdout.flush()
         print(f"sf_bsread check: {error}", file=sys.stderr)
+        if sections is not None:
+            from sf_bsread_writer.cli.page import unread
+
+            sections.append(unread(str(path), str(error)))
         return ExitCode.OUTPUT
     # Without a range it is the file's own report that knows whether all is there: for "start now" nothing else does.
     is_as_asked = findings.is_as_asked and (wanted is not None or findings.outcome == "complete")
@@ -66,7 +86,27 @@ def _check(path: Path, wanted: "PulseRange | None", *, as_json: bool) -> ExitCod
         print(msgspec.json.format(msgspec.json.encode(document)).decode())
     else:
         print("\n".join([*table_lines(findings.channels), *summary_lines(findings, is_as_asked=is_as_asked)]))
+    if sections is not None:
+        sections.append(_section(path, findings, is_as_asked=is_as_asked))
     return ExitCode.COMPLETE if is_as_asked else ExitCode.INCOMPLETE
+
+
+def _section(path: Path, findings: "FileFindings", *, is_as_asked: bool) -> str:
+    from sf_bsread_writer.cli.page import section
+    from sf_bsread_writer.hdf5.preview import preview_file
+
+    lines = [*_missing_lines(findings.channels), *summary_lines(findings, is_as_asked=is_as_asked)]
+    return section(str(path), lines, findings.channels, preview_file(path, findings), is_as_asked=is_as_asked)
+
+
+def _write_page(path: Path, sections: Sequence[str]) -> None:
+    from sf_bsread_writer.cli.page import page
+    from sf_bsread_writer.hdf5.place import output_error
+
+    try:
+        path.write_text(page(sections), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise output_error(error, "write", path) from error
 
 
 def parse_range(text: str) -> "PulseRange":
