@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sf_bsread_writer.errors import SetupError, StateError
 from sf_bsread_writer.logs import Complaints
+from sf_bsread_writer.relay.channels import Look, Seen
 from sf_bsread_writer.relay.clock import ArrivalClock
 from sf_bsread_writer.relay.config import ALL_INTERFACES, BufferConfig
 from sf_bsread_writer.relay.ingest import Ingest, IngestStatistics
@@ -54,6 +55,7 @@ class Relay:
         self._began_s = time.monotonic()
         self._clock = ArrivalClock(time.time_ns, time.monotonic_ns, after_ns=self._ring.newest_arrival_ns)
         self._ingest = Ingest(config, self._ring, self._clock, self._arrived)
+        self._look_at_channels = Look(self._ring, config.limits)
         self._complaints = Complaints(logger)
         self._listener = Listener(
             config.bind,
@@ -135,6 +137,10 @@ class Relay:
             rate_hz=ring.rate_hz(now_ns),
             newest_age_s=ring.age_s(ring.next - 1, now_ns) if len(ring.log) else None,
         )
+
+    async def channels(self) -> Seen:
+        """What the last messages bring, found out now."""
+        return await self._look_at_channels(self._clock())
 
     def drop_clients(self, reason: str = "it was told to go") -> None:
         """Closes the connections of all present clients."""

@@ -82,7 +82,14 @@ def test_rest_paths_of_the_buffer_are_those_of_the_code() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [answers.Status, answers.SourceStatistics, answers.RingContents, answers.ClientCounts, answers.ClientAnswer],
+    [
+        answers.Status,
+        answers.SourceStatistics,
+        answers.RingContents,
+        answers.ClientCounts,
+        answers.ClientAnswer,
+        answers.ChannelAnswer,
+    ],
 )
 def test_fields_of_the_buffers_answers_are_those_of_the_code(answer: type[msgspec.Struct]) -> None:
     assert tuple(fields_of("rest-of-the-buffer.md", answer.__name__)) == answer.__struct_fields__

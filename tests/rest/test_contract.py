@@ -9,7 +9,7 @@ import pytest
 
 from sf_bsread_writer.rest import parse
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
-from sf_bsread_writer.testing.chain import writer_of
+from sf_bsread_writer.testing.chain import ZmqSource, buffer_of, writer_of
 from sf_bsread_writer.testing.serving import serving
 
 pytestmark = pytest.mark.system
@@ -40,6 +40,15 @@ def test_a_real_writer_keeps_what_its_document_says(tmp_path: Path) -> None:
         assert findings(writer.url, tmp_path, "--exclude-path-regex", ENDS_THE_PROCESS) == ""
         assert writer.get("/status")["state"] == "ok"
         assert "Traceback" not in writer.program.output
+
+
+def test_a_real_buffer_keeps_what_its_document_says(tmp_path: Path) -> None:
+    with ZmqSource() as source, buffer_of(source.address, "--rest_port", 0, "--memory_limit", "64M") as buffer:
+        source.send_range(1, 20)
+        buffer.wait_until_it_holds(newest=20)
+        assert findings(buffer.url, tmp_path) == ""
+        assert buffer.get("/status")["messages"] == 20
+        assert "Traceback" not in buffer.program.output
 
 
 def test_so_do_the_paths_that_end_it(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """The JSON bodies of the buffer's paths. Times are in s, pulse ids None as long as the ring is empty."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
 from sf_bsread_writer import __version__
+from sf_bsread_writer.relay.channels import Seen, SeenChannel
 from sf_bsread_writer.relay.replay import ClientStatistics
 from sf_bsread_writer.relay.service import Relay
 
@@ -148,3 +149,62 @@ class ClientAnswer(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, client: ClientStatistics) -> Self:
         """As it stood."""
         return msgspec.convert(client, cls, from_attributes=True)
+
+
+class ChannelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One channel in the messages looked at. ``shape`` is in NumPy order, slowest first; empty for scalars and texts.
+
+    ``missing_percent`` is of the messages in which it is due, None if there is none. ``last_value`` is None for arrays of more
+    than 64 elements, texts of more than 1000 bytes, and damaged values.
+    """
+
+    name: str
+    type: str
+    shape: list[int]
+    byte_order: Literal["little", "big"]
+    compression: str
+    modulo: int
+    offset: int
+    rate_hz: float
+    missing_percent: float | None
+    last_pulse_id: int | None
+    last_value: Any
+
+    @classmethod
+    def of(cls, seen: SeenChannel, span_s: float) -> Self:
+        """``span_s`` is how long the messages looked at took to come."""
+        channel, due = seen.channel, seen.due_messages
+        return cls(
+            name=channel.name,
+            type=channel.type.wire,
+            shape=list(channel.shape),
+            byte_order="big" if channel.big_endian else "little",
+            compression=channel.compression.value,
+            modulo=channel.modulo,
+            offset=channel.offset,
+            rate_hz=seen.present_messages / span_s if span_s else 0.0,
+            missing_percent=100 * (1 - seen.present_messages / due) if due else None,
+            last_pulse_id=seen.last_pulse_id,
+            last_value=seen.last_value,
+        )
+
+
+class ChannelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """All channels, and how many messages were looked at; ``undecodable`` further ones have an unreadable data header."""
+
+    messages: int
+    undecodable: int
+    first_pulse_id: int | None
+    last_pulse_id: int | None
+    channels: list[ChannelAnswer]
+
+    @classmethod
+    def of(cls, seen: Seen) -> Self:
+        """As they were seen."""
+        return cls(
+            messages=seen.messages,
+            undecodable=seen.undecodable,
+            first_pulse_id=seen.first_pulse_id,
+            last_pulse_id=seen.last_pulse_id,
+            channels=[ChannelAnswer.of(channel, seen.span_s) for channel in seen.channels],
+        )

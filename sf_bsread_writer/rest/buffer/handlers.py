@@ -4,7 +4,7 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
 from sf_bsread_writer.relay.service import Relay
-from sf_bsread_writer.rest.buffer.answers import ClientAnswer, Statistics, Status
+from sf_bsread_writer.rest.buffer.answers import ChannelsAnswer, ClientAnswer, Statistics, Status
 from sf_bsread_writer.rest.context import AppRequest
 from sf_bsread_writer.rest.openapi import REFUSALS
 
@@ -27,7 +27,13 @@ async def clients(request: AppRequest) -> list[ClientAnswer]:
     return list(map(ClientAnswer.of, _relay_of(request).statistics().clients))
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients)
+@get("/channels", responses=REFUSALS)
+async def channels(request: AppRequest) -> ChannelsAnswer:
+    """What the last 100 messages bring, decoded now; large values are left out."""
+    return ChannelsAnswer.of(await _relay_of(request).channels())
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients, channels)
 
 
 def _relay_of(request: AppRequest) -> Relay:

@@ -49,6 +49,25 @@ def test_statistics_count_what_came_and_what_is_there(buffer: Buffer) -> None:
     assert clients["lost_messages"] == 0
 
 
+def test_channels_have_their_last_value_and_what_is_missing(buffer: Buffer) -> None:
+    answer = buffer.get("/channels")
+    (channel,) = answer.pop("channels")
+    assert answer == {"messages": 50, "undecodable": 0, "first_pulse_id": 11, "last_pulse_id": 60}
+    assert channel.pop("rate_hz") > 0
+    assert channel == {
+        "name": "A",
+        "type": "float64",
+        "shape": [],
+        "byte_order": "little",
+        "compression": "none",
+        "modulo": 1,
+        "offset": 0,
+        "missing_percent": 0.0,
+        "last_pulse_id": 60,
+        "last_value": 60.0,
+    }
+
+
 def test_a_client_has_its_address_cursor_and_lag(buffer: Buffer) -> None:
     with zmq.Context() as context, context.socket(zmq.PULL) as reader:
         reader.connect(buffer.address)
