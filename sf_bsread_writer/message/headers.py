@@ -119,6 +119,11 @@ class DataHeader:
         return np.array([channel.is_string for channel in self.channels], np.bool_)
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """Index of each channel by name, of the first of several that have the same; the same object at each call."""
+        return {channel.name: index for index, channel in reversed(list(enumerate(self.channels)))}
+
+    @cached_property
     def is_empty(self) -> NDArray[np.bool_]:
         """Which channels have a shape without elements, shape (channels,); the same array at each call."""
         return np.array([channel.value_bytes == 0 for channel in self.channels], np.bool_)
@@ -254,7 +259,10 @@ def _decoded(shape: msgspec.Raw) -> object:
     text = memoryview(shape)
     if len(text) > _MAX_SHAPE_BYTES:
         raise MessageError(f"shape is {len(text)} characters long: {_beginning(text)}")
-    return _decode_any(text)
+    try:
+        return _decode_any(text)
+    except _UNREADABLE as error:
+        raise MessageError(f"shape cannot be read ({error}): {_beginning(text)}") from None
 
 
 def _is_big_endian(encoding: str | None) -> bool:
