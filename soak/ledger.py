@@ -211,6 +211,8 @@ def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, l
     last_place = int(written_places.max()) if len(ids) else -1
     evictions = 0 if got.report is None else got.report.evicted_before_start + got.report.lost_in_buffer
     late = 0 if got.report is None else got.report.out_of_order
+    # One that stalled had time to read all that the buffer held: what went only meanwhile is no excuse.
+    read_ns = got.ended_ns - (limits.stall_ns if _is_stalled(got) else 0)
     for pulse_id, place in zip(missing.tolist(), places.tolist(), strict=True):
         cause = sent.cause(place)
         if cause is None and place > last_place:
@@ -221,7 +223,7 @@ def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, l
             cause = LATE
             late -= 1
         told = evictions > 0 or (got.report is not None and got.report.reconnects > 0)
-        if cause is None and told and sent.kept_behind(place, got.ended_ns) >= limits.buffer_length:
+        if cause is None and told and sent.kept_behind(place, read_ns) >= limits.buffer_length:
             cause = EVICTED
             evictions -= 1
         if cause is None:
@@ -230,11 +232,14 @@ def _explain(result: Account, missing: Ids, ids: Ids, got: Got, sent: Sent, *, l
             result.explained[cause] += 1
 
 
+def _is_stalled(got: Got) -> bool:
+    return got.report is not None and got.report.outcome == "stalled"
+
+
 def _is_silent(got: Got, sent: Sent, last_place: int, place: int, limits: Limits) -> bool:
     """Whether a writer that says that it waited in vain may have ended before this message was sent."""
     times_ns = sent.records["begun_ns"]
-    is_stalled = got.report is not None and got.report.outcome == "stalled"
-    return is_stalled and int(times_ns[place] - times_ns[last_place]) >= limits.stall_ns
+    return _is_stalled(got) and int(times_ns[place] - times_ns[last_place]) >= limits.stall_ns
 
 
 def _ending_cause(result: Account, got: Got, sent: Sent, place: int, *, limits: Limits) -> str | None:

@@ -134,6 +134,17 @@ def test_no_more_is_evicted_than_the_report_says() -> None:
     assert (found.explained, found.unexplained) == ({EVICTED: 3}, [13, 14])
 
 
+def test_what_the_buffer_lets_go_of_while_a_writer_waits_for_it_in_vain_is_not_explained_by_that() -> None:
+    ids = range(15, 20)
+    told = report(ids, [(10, 14)], outcome="stalled", evicted_before_start=5)
+    everything = sent(range(1, 5000))
+    enough_ns = begun(14 + LENGTH)
+    result = got(ids, told, ended_ns=enough_ns + STALL_NS)
+    assert judged(Asked(first=10, last=19), result, everything).explained == {EVICTED: 5}
+    result = got(ids, told, ended_ns=enough_ns + STALL_NS - 3 * STEP_NS)
+    assert judged(Asked(first=10, last=19), result, everything).unexplained == [12, 13, 14]
+
+
 @pytest.mark.parametrize(("had_ns", "unexplained"), [(KILLED_NS, []), (KILLED_NS + 1, [18, 19])])
 def test_a_killed_writer_loses_what_it_had_for_a_second_and_no_more(had_ns: int, unexplained: list[int]) -> None:
     ended_ns = begun(50)
