@@ -312,11 +312,12 @@ def test_only_a_string_lacks_a_dtype() -> None:
         _ = only_channel(type="string").dtype
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [b'["\xfe"]', b'"\xff"', b"[" * 2000 + b"]" * 2000, b"[" + b"1," * 3000 + b"1]"],
-    ids=["text", "bare", "deep", "long"],
-)
+@pytest.mark.parametrize("shape", [b'["\xfe"]', b'"\xff"', b"[" + b"1," * 3000 + b"1]"], ids=["text", "bare", "long"])
 def test_a_shape_that_cannot_be_read_is_an_error_of_its_channel(shape: bytes) -> None:
     with pytest.raises(MessageError, match="channel 'A': shape"):
         parse_data_header(b'{"channels":[{"name":"A","shape":' + shape + b"}]}", Compression.NONE)
+
+
+def test_a_shape_nested_without_end_is_an_error() -> None:
+    with pytest.raises(MessageError, match="cannot be read"):
+        parse_data_header(b'{"channels":[{"name":"A","shape":' + b"[" * 2000 + b"]" * 2000 + b"}]}", Compression.NONE)
