@@ -121,7 +121,10 @@ class DataHeader:
     @cached_property
     def places(self) -> dict[str, int]:
         """Index of each channel by name, of the first of several that have the same; the same object at each call."""
-        return {channel.name: index for index, channel in reversed(list(enumerate(self.channels)))}
+        found: dict[str, int] = {}
+        for index, channel in enumerate(self.channels):
+            found.setdefault(channel.name, index)
+        return found
 
     @cached_property
     def is_empty(self) -> NDArray[np.bool_]:
