@@ -2,10 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sf_bsread_writer.cli.columns import printable, shape_text, table
 from sf_bsread_writer.commandline import examples
 from sf_bsread_writer.errors import ExitCode, OutputError, UsageError
 
@@ -128,9 +129,9 @@ def table_lines(channels: "Sequence[ChannelFindings]") -> list[str]:
     Nothing is wrapped or cut, however narrow the terminal is: names, types and shapes are there to be copied.
     """
     columns = [
-        ["channel", *(_printable(channel.name) for channel in channels)],
+        ["channel", *(printable(channel.name) for channel in channels)],
         ["type", *(channel.type or "no value ever" for channel in channels)],
-        ["shape", *(_shape_text(channel.shape) for channel in channels)],
+        ["shape", *(shape_text(channel.shape) for channel in channels)],
     ]
     numbers = [
         ["rows", *(channel.rows.rows for channel in channels)],
@@ -145,8 +146,7 @@ def table_lines(channels: "Sequence[ChannelFindings]") -> list[str]:
             if any(counts)
         ),
     ]
-    padded = [_padded(cells, str.ljust) for cells in columns] + [_padded(cells, str.rjust) for cells in numbers]
-    return ["  ".join(cells).rstrip() for cells in zip(*padded, strict=True)] + _missing_lines(channels)
+    return table(columns, numbers) + _missing_lines(channels)
 
 
 def _missing_lines(channels: "Sequence[ChannelFindings]") -> list[str]:
@@ -154,7 +154,7 @@ def _missing_lines(channels: "Sequence[ChannelFindings]") -> list[str]:
     names: dict[Gaps, list[str]] = {}
     for channel in channels:
         if channel.rows.missing.pulses:
-            names.setdefault(channel.rows.missing, []).append(_printable(channel.name))
+            names.setdefault(channel.rows.missing, []).append(printable(channel.name))
     return [
         f"{_names_text(sharing)} {'misses' if len(sharing) == 1 else 'miss'} {gaps.pulses}: {ranges_text(gaps)}"
         for gaps, sharing in names.items()
@@ -201,18 +201,3 @@ def _names_text(names: Sequence[str]) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _shape_text(shape: tuple[int, ...] | None) -> str:
-    return "" if shape is None else "×".join(map(str, shape)) or "scalar"
-
-
-def _padded(cells: Sequence[object], justify: Callable[[str, int], str]) -> list[str]:
-    texts = list(map(str, cells))
-    width = max(map(len, texts))
-    return [justify(text, width) for text in texts]
-
-
-def _printable(name: str) -> str:
-    """A name that cannot move the cursor."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in name)

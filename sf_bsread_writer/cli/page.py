@@ -9,6 +9,7 @@ from html import escape
 import numpy as np
 
 from sf_bsread_writer.cli import pictures
+from sf_bsread_writer.cli.columns import shape_text
 from sf_bsread_writer.hdf5.inspect import ChannelFindings
 from sf_bsread_writer.hdf5.preview import ChannelPreview, FilePreview
 
@@ -65,8 +66,8 @@ def unread(title: str, why: str) -> str:
 
 def _row(channel: ChannelFindings, seen: ChannelPreview) -> str:
     missing = channel.rows.missing.pulses
-    shape = "" if channel.shape is None else "×".join(map(str, channel.shape)) or "scalar"
     figures = (seen.rate_hz, seen.lowest, seen.mean, seen.deviation, seen.highest)
+    shape = shape_text(channel.shape)
     cells = [
         f'<td class="name">{escape(channel.name)}</td><td>{escape(channel.type or "no value ever")}</td><td>{shape}</td>',
         f'<td class="number">{channel.rows.present}</td><td class="number{" bad" if missing else ""}">{missing}</td>',
