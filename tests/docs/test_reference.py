@@ -1,12 +1,14 @@
 """The tables of the reference pages say what the code says."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 import pytest
 from litestar import Litestar
+from prometheus_client import Metric
 
 from sf_bsread_writer.acquire.report import ChannelReport, Outcome, Report, Statistics
 from sf_bsread_writer.errors import MEANING
@@ -15,6 +17,8 @@ from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.buffer import answers
 from sf_bsread_writer.rest.buffer.app import build_app as build_buffer_app
+from sf_bsread_writer.rest.buffer.metrics import metrics_of as buffer_metrics
+from sf_bsread_writer.rest.metrics import metrics_of as writer_metrics
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
 from sf_bsread_writer.zmtp import extension, handshake
 from sf_bsread_writer.zmtp.address import Address
@@ -75,9 +79,21 @@ def test_rest_paths_are_those_of_the_code() -> None:
     assert documented == paths_of(build_app(FakeAcquisition()))
 
 
+def new_relay() -> Relay:
+    return Relay(BufferConfig(source=Address("127.0.0.1", 1), memory_limit_bytes=16 << 20))
+
+
 def test_rest_paths_of_the_buffer_are_those_of_the_code() -> None:
-    relay = Relay(BufferConfig(source=Address("127.0.0.1", 1), memory_limit_bytes=16 << 20))
-    assert headings_of("rest-of-the-buffer.md") == paths_of(build_buffer_app(relay))
+    assert headings_of("rest-of-the-buffer.md") == paths_of(build_buffer_app(new_relay()))
+
+
+def names_of(metrics: Iterable[Metric]) -> list[str]:
+    return [metric.name + ("_total" if metric.type == "counter" else "") for metric in metrics]
+
+
+def test_metrics_are_those_of_the_code() -> None:
+    assert fields_of("metrics.md", "Writer") == names_of(writer_metrics(FakeAcquisition()))
+    assert fields_of("metrics.md", "Buffer") == names_of(buffer_metrics(new_relay()))
 
 
 @pytest.mark.parametrize(

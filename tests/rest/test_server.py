@@ -253,7 +253,7 @@ from sf_bsread_writer.testing.acquisition import FakeAcquisition
 REQUESTS = [
     b"GET /status HTTP/1.1", b"PUT /start_pulse_id/5 HTTP/1.1", b"PUT /start_pulse_id/x HTTP/1.1", b"GET /nope HTTP/1.1",
     b"POST /parameters HTTP/1.1", b"POST /status HTTP/1.1", b"GET /statistics HTTP/1.1", b"GET /report HTTP/1.1",
-    b"GET /openapi.json HTTP/1.1", b"GARBAGE", b"GET /stop HTTP/1.1",
+    b"GET /openapi.json HTTP/1.1", b"GET /metrics HTTP/1.1", b"GARBAGE", b"GET /stop HTTP/1.1",
 ]
 
 async def main():

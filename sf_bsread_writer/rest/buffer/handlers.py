@@ -5,7 +5,9 @@ from litestar.handlers import HTTPRouteHandler
 
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.buffer.answers import ChannelsAnswer, ClientAnswer, Statistics, Status
+from sf_bsread_writer.rest.buffer.metrics import metrics_of
 from sf_bsread_writer.rest.context import AppRequest
+from sf_bsread_writer.rest.exposition import TEXT_FORMAT, exposition
 from sf_bsread_writer.rest.openapi import REFUSALS
 
 
@@ -33,7 +35,13 @@ async def channels(request: AppRequest) -> ChannelsAnswer:
     return ChannelsAnswer.of(await _relay_of(request).channels())
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients, channels)
+@get("/metrics", responses=REFUSALS, media_type=TEXT_FORMAT)
+async def metrics(request: AppRequest) -> str:
+    """Everything that is counted, for Prometheus."""
+    return exposition(metrics_of(_relay_of(request)))
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients, channels, metrics)
 
 
 def _relay_of(request: AppRequest) -> Relay:
