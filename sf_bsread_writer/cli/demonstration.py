@@ -5,20 +5,14 @@ import json
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import h5py
-import msgspec
 
 from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.cli import check
 from sf_bsread_writer.cli.children import Child, Children
 from sf_bsread_writer.cli.holdings import HoldingsWatch
-from sf_bsread_writer.errors import ExitCode, OutputError, SetupError, UsageError
+from sf_bsread_writer.client.writer import Writer
+from sf_bsread_writer.errors import ExitCode, OutputError, PeerError, UsageError
 from sf_bsread_writer.model import PulseRange
 
 RATE_HZ = 100
@@ -33,13 +27,6 @@ PARAMETERS = {
     "general/process": "sf_bsread demo",
     "general/instrument": "simulated",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Writer:
-    child: Child
-    rest: str
-    file: Path
 
 
 def demonstrate(*, seconds: float, folder: Path) -> int:
@@ -58,14 +45,11 @@ def _demonstrate(*, pulses: int, file: Path) -> int:
         source = _start_source(children)
         buffer = _start_buffer(children, source, length=pulses + SPARE_S * RATE_HZ)
         past = _wait_for_pulses(buffer, pulses)
-        earlier = _identity(file)
-        writer = _start_writer(children, buffer[1], file)
+        child, writer = _start_writer(children, buffer[1], file)
         _ask_for(writer, past)
-        code = writer.child.wait_for_exit(timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ)
+        code = child.wait_for_exit(timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ)
         _say(f"   The writer has ended by itself, with exit code {code}. That is how its users know that the file is done.")
-        if _identity(file) in (None, earlier):
-            raise OutputError(f"the writer left no new file {file}; see {writer.child.log}")
-        _say(f"   {_in_words(_report_of(file))}")
+        _say(f"   {_in_words(writer.wait())}")
         _say(f"6. Looks into the file: sf_bsread check {file}")
         found = check.run(argparse.Namespace(files=[file], wanted=None, json=False))
         _say("   SIM-SLOW:VACUUM comes 10 times a second by design, hence its gaps. The camera's frames are stored as they came.")
@@ -110,57 +94,35 @@ def _wait_for_pulses(buffer: tuple[Child, str], pulses: int) -> PulseRange:
     return past
 
 
-def _start_writer(children: Children, buffer: str, file: Path) -> _Writer:
+def _start_writer(children: Children, buffer: str, file: Path) -> tuple[Child, Writer]:
+    """The writer, once it can be asked, and how to ask it."""
     port = _free_port()
     _say(f"4. Only now a writer, started for one acquisition: sf_bsread_writer {buffer} {file} -1 {port} --overwrite")
     if file.exists():
         _say("   The file of an earlier demonstration stays until the new one is closed and takes its place.")
     begun_s = time.monotonic()
     child = children.start("writer", "sf_bsread_writer.writer", buffer, file, -1, port, "--overwrite")
-    writer = _Writer(child=child, rest=f"http://{HOST}:{port}", file=file)
-    answer = child.wait("the writer answered", lambda: _try_status(writer), timeout_s=PATIENCE_S)
-    _say(f"   GET /status after {time.monotonic() - begun_s:.1f} s: {json.dumps(answer)}")
-    return writer
+    writer = Writer(f"http://{HOST}:{port}")
+    status = child.wait("the writer answered", lambda: _try_status(writer), timeout_s=PATIENCE_S)
+    _say(f"   GET /status after {time.monotonic() - begun_s:.1f} s: {status}")
+    return child, writer
 
 
-def _ask_for(writer: _Writer, past: PulseRange) -> None:
+def _ask_for(writer: Writer, past: PulseRange) -> None:
     _say("5. Tells it by REST what to write:")
-    for method, path, body in (
-        ("POST", "/parameters", PARAMETERS),
-        ("PUT", f"/start_pulse_id/{past.first}", None),
-        ("PUT", f"/stop_pulse_id/{past.last}", None),
-    ):
-        _request(writer, method, path, body)
-        _say(f"   {method} {path}" + (f" {json.dumps(body)}" if body else ""))
+    _say(f"   POST /parameters {json.dumps(PARAMETERS)}")
+    writer.set_parameters(PARAMETERS)
+    _say(f"   PUT /start_pulse_id/{past.first}")
+    writer.start(past.first)
+    _say(f"   PUT /stop_pulse_id/{past.last}")
+    writer.stop(past.last)
 
 
-def _try_status(writer: _Writer) -> dict[str, Any] | None:
+def _try_status(writer: Writer) -> str | None:
     try:
-        return _request(writer, "GET", "/status")
-    except urllib.error.URLError:
+        return writer.status
+    except PeerError:
         return None
-
-
-def _request(writer: _Writer, method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """The answer; raises `SetupError` if it is an error, which the writer's older paths report with status 200."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(writer.rest + path, data, {"Content-Type": "application/json"}, method=method)
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a facility's proxy does not know our port
-    with direct.open(request, timeout=PATIENCE_S) as response:
-        text = response.read()
-    answer: dict[str, Any] = json.loads(text) if text else {}
-    if answer.get("state") == "error":
-        raise SetupError(f"{method} {path} was refused: {answer.get('status')}")
-    return answer
-
-
-def _report_of(file: Path) -> Report:
-    """The account of the acquisition, which its file carries."""
-    try:
-        with h5py.File(file) as opened:
-            return msgspec.json.decode(opened["report"][()], type=Report)
-    except (OSError, KeyError, msgspec.DecodeError) as error:
-        raise OutputError(f"{file} has no readable report: {error}") from error
 
 
 def _in_words(report: Report) -> str:
@@ -180,15 +142,6 @@ def _room_for(file: Path) -> Path:
     except OSError as error:
         raise OutputError(f"cannot write {file}: {error.strerror}; choose another folder with --output") from error
     return file
-
-
-def _identity(file: Path) -> tuple[int, int] | None:
-    """Tells a new file from an earlier one of the same name; None if there is none."""
-    try:
-        found = file.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _free_port() -> int:

@@ -1,6 +1,5 @@
 """The whole chain for tests: a libzmq source in the test's hands, the real buffer, the real writer, and its REST face."""
 
-import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -16,6 +15,7 @@ import msgspec
 import numpy as np
 import zmq
 
+from sf_bsread_writer import client
 from sf_bsread_writer.acquire.report import Report, describe
 from sf_bsread_writer.acquire.service import OUTCOME_EXIT_CODES
 from sf_bsread_writer.errors import ExitCode
@@ -23,10 +23,8 @@ from sf_bsread_writer.message.encode import Value
 from sf_bsread_writer.testing.beam import beam_message
 from sf_bsread_writer.testing.messages import message_of
 from sf_bsread_writer.testing.programs import PROMPTLY_S, Program, running, wait_until
-from sf_bsread_writer.zmtp.address import Address, parse_address
-from sf_bsread_writer.zmtp.extension import Holdings, StartPoint, client_properties
-from sf_bsread_writer.zmtp.handshake import SocketType
-from sf_bsread_writer.zmtp.peer import connect
+from sf_bsread_writer.zmtp.address import Address
+from sf_bsread_writer.zmtp.extension import Holdings
 
 BALLAST_BYTES = 12 << 20
 """Linux gives the two sockets of a connection on one machine 10 MB at most, unless told otherwise."""
@@ -90,19 +88,7 @@ class ZmqSource:
 
 def holdings(address: str | Address) -> Holdings:
     """What the buffer at this address holds now, by asking it as a client."""
-    target = parse_address(address) if isinstance(address, str) else address
-
-    async def ask() -> Holdings:
-        properties = client_properties(name="test", start=StartPoint("hold"))
-        connection = await connect(target, role=SocketType.PULL, properties=properties, timeout_s=10)
-        try:
-            found = Holdings.from_ready(connection.ready)
-            assert found is not None
-            return found
-        finally:
-            connection.close()
-
-    return asyncio.run(ask())
+    return client.Buffer(address, name="test").holdings(timeout_s=10)
 
 
 @dataclass(frozen=True)
