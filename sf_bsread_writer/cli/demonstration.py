@@ -51,7 +51,7 @@ def _demonstrate(*, pulses: int, file: Path) -> int:
         _say(f"   The writer has ended by itself, with exit code {code}. That is how its users know that the file is done.")
         _say(f"   {_in_words(writer.wait())}")
         _say(f"6. Looks into the file: sf_bsread check {file}")
-        found = check.run(argparse.Namespace(files=[file], wanted=None, json=False))
+        found = check.run(argparse.Namespace(files=[file], wanted=None, json=False, html=None))
         _say("   SIM-SLOW:VACUUM comes 10 times a second by design, hence its gaps. The camera's frames are stored as they came.")
         _say("7. Ends buffer and source, which would otherwise go on for ever.")
     _say(f"   The file is {file}, the programs' logs are beside it. docs/tutorials/first-file.md goes on from here.")
