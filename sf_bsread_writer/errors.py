@@ -77,7 +77,7 @@ class EarlyEndError(BsreadWriterError):
 
 
 class PeerError(BsreadWriterError, ConnectionError):
-    """The ZMTP peer broke the protocol, or speaks another one; the connection is of no further use."""
+    """The other side is not there, broke the protocol, or speaks another one; the connection is of no further use."""
 
 
 class MessageError(BsreadWriterError, ValueError):
