@@ -18,6 +18,7 @@ from typing import Any, get_args
 import numpy.ma  # noqa: F401 - what NumPy loads at the first call of `unique`, when the process may be another user
 
 from sf_bsread_writer import __version__, logs
+from sf_bsread_writer.acquire import progress
 from sf_bsread_writer.acquire.destination import Destination
 from sf_bsread_writer.acquire.receive import ZmtpStream
 from sf_bsread_writer.acquire.service import WriterService
@@ -242,6 +243,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     server = Server(build_app(service, Guard(token=token)), host=REST_HOST, port=config.rest_port)
     server.bind()
     stream.name = f"sf_bsread_writer:{server.port}"
+    shown = progress.on_terminal()
     # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.
     switch_user(config.user_id)
     with parser().checking():
@@ -251,7 +253,8 @@ async def serve(config: WriterConfig) -> ExitCode:
     async with ServiceManager().informed(lambda: _status_line(service)):
         code = ExitCode.INTERNAL
         try:
-            code = await service.run()
+            async with shown(service.statistics):
+                code = await service.run()
         finally:
             await server.stop()
             if not await service.join():

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -56,6 +57,24 @@ class Terminal:
                 self._shown += data
         except OSError:  # EIO: nobody has the other end open any more
             pass
+
+
+def screen(shown: str) -> list[str]:
+    """The lines that a person sees in the end, of what moves by lines only: newline, return, line up, line erased."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|[\r\n]|[^\x1b\r\n]+", shown):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\r":
+            column = 0
+        elif part.startswith("\x1b"):
+            row -= int(part[2:-1] or 1) if part.endswith("A") else 0
+            lines[row] = "" if part.endswith("K") else lines[row]
+        else:
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + len(part) :]
+            column += len(part)
+    return lines
 
 
 @contextmanager
