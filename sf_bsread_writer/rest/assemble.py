@@ -6,6 +6,7 @@ from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
 from sf_bsread_writer.rest.context import state_with
+from sf_bsread_writer.rest.events import Audience
 from sf_bsread_writer.rest.guard import Guard, RefusedError, answer_refused
 from sf_bsread_writer.rest.openapi import openapi_config
 from sf_bsread_writer.rest.reports import answer_unexpected
@@ -21,7 +22,7 @@ def assemble(
     return Litestar(
         route_handlers=handlers,
         guards=[guard or Guard()],
-        state=state_with(served),
+        state=state_with(served, Audience()),
         exception_handlers={RefusedError: answer_refused, 500: answer_unexpected},
         openapi_config=openapi_config(title, description),
         request_max_body_size=MAX_BODY_BYTES,

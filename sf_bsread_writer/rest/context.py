@@ -15,9 +15,9 @@ _SHOWN_CHARACTERS = 200
 AppRequest: TypeAlias = Request[Any, Any, State]
 
 
-def state_with(served: object) -> State:
-    """The state of an app that serves this writer, or this buffer."""
-    return State({"served": served}, deep_copy=False)
+def state_with(served: object, audience: object) -> State:
+    """The state of an app that serves this writer, or this buffer, also to those who listen to events."""
+    return State({"served": served, "audience": audience}, deep_copy=False)
 
 
 def acquisition_of(request: AppRequest) -> Acquisition:

@@ -20,6 +20,7 @@ from litestar import Litestar
 from litestar.types import Receive, Scope, Send
 
 from sf_bsread_writer.errors import SetupError
+from sf_bsread_writer.rest.events import audience_of
 from sf_bsread_writer.rest.protocol import TimedProtocol
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Server:
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
+        self._audience = audience_of(app)
         self._uvicorn = _uvicorn_server(app)
 
     @property
@@ -82,10 +84,11 @@ class Server:
         _logger.info("REST on %s", self.url)
 
     async def stop(self, *, grace_s: float = 1.0) -> None:
-        """Takes no more connections, sends the answers that are under way to their last byte, and closes.
+        """Takes no more connections, sends the answers that are under way to their last byte, ends events, and closes.
 
         Answers that take longer than ``grace_s`` are cut off. May be called again, and without `start`.
         """
+        self._audience.dismissed.set()
         if self._uvicorn.started:
             for server in self._uvicorn.servers:
                 server.close()

@@ -19,6 +19,7 @@ from sf_bsread_writer.rest.buffer import answers
 from sf_bsread_writer.rest.buffer.app import build_app as build_buffer_app
 from sf_bsread_writer.rest.buffer.metrics import metrics_of as buffer_metrics
 from sf_bsread_writer.rest.metrics import metrics_of as writer_metrics
+from sf_bsread_writer.rest.progress import Progress
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
 from sf_bsread_writer.zmtp import extension, handshake
 from sf_bsread_writer.zmtp.address import Address
@@ -87,6 +88,11 @@ def test_rest_paths_of_the_buffer_are_those_of_the_code() -> None:
     assert headings_of("rest-of-the-buffer.md") == paths_of(build_buffer_app(new_relay()))
 
 
+def test_fields_of_the_writers_events_are_those_of_the_code() -> None:
+    section = (REFERENCE / "rest.md").read_text(encoding="utf-8").partition("### GET /events\n")[2]
+    assert tuple(row[0].strip("`") for row in rows_of(section)) == Progress.__struct_fields__
+
+
 def names_of(metrics: Iterable[Metric]) -> list[str]:
     return [metric.name + ("_total" if metric.type == "counter" else "") for metric in metrics]
 
@@ -105,6 +111,7 @@ def test_metrics_are_those_of_the_code() -> None:
         answers.ClientCounts,
         answers.ClientAnswer,
         answers.ChannelAnswer,
+        answers.Moment,
     ],
 )
 def test_fields_of_the_buffers_answers_are_those_of_the_code(answer: type[msgspec.Struct]) -> None:

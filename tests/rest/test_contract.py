@@ -22,6 +22,7 @@ def findings(url: str, folder: Path, *selection: str) -> str:
     command = [
         *(Path(sys.executable).with_name("st"), "run", f"{url}/openapi.json", *selection),
         *("--phases", "coverage,fuzzing", "--max-examples", "20", "--request-timeout", "10"),
+        *("--exclude-path", "/events"),  # which does not end
         # legacy paths answer with 200 whatever is wrong; see testing/contract.py for what is expected of them instead
         *("--exclude-checks", "negative_data_rejection"),
         *("--generation-database", "none", "--no-color", "--continue-on-failure"),

@@ -12,6 +12,7 @@ from sf_bsread_writer.testing.serving import serving
 
 TOKEN = "0123456789abcdef-secret"
 READING = [("GET", "/status"), ("GET", "/statistics"), ("GET", "/report"), ("GET", "/metrics"), ("GET", "/openapi.json")]
+LISTENING = [("GET", "/events")]  # whose answer does not end
 CHANGING = [
     ("POST", "/parameters"),
     ("PUT", "/start_pulse_id/5"),
@@ -52,12 +53,15 @@ def error_of(response: httpx.Response) -> str:
 def test_every_path_is_in_one_of_the_lists(client: httpx.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     documented = {(method.upper(), path) for path, item in paths.items() for method in item}
-    listed = {(method, path.replace("/5", "/{pulse_id}").replace("/9", "/{pulse_id}")) for method, path in READING + CHANGING}
+    listed = {
+        (method, path.replace("/5", "/{pulse_id}").replace("/9", "/{pulse_id}"))
+        for method, path in READING + LISTENING + CHANGING
+    }
     assert listed == documented | {("GET", "/openapi.json")}
 
 
 def test_under_a_name_that_is_not_ours_nothing_is_served(client: httpx.Client, acquisition: FakeAcquisition) -> None:
-    for method, path in READING + CHANGING:
+    for method, path in READING + LISTENING + CHANGING:
         response = client.request(method, path, headers={"Host": f"evil.example:{client.base_url.port}"})
         assert response.status_code == 403, path
         assert "Host 'evil.example:" in error_of(response)

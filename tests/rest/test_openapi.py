@@ -32,6 +32,7 @@ def test_every_path_is_documented_with_its_method(document: dict[str, Any]) -> N
         "/kill": ["get"],
         "/report": ["get"],
         "/metrics": ["get"],
+        "/events": ["get"],
     }
 
 
@@ -45,6 +46,7 @@ def test_legacy_paths_promise_no_code_but_200_to_whom_they_answer(document: dict
     codes = {path: sorted(operation["responses"]) for path, operation in operations.items()}
     assert codes.pop("/report") == ["200", "403", "404"]
     reading = ("/status", "/statistics", "/metrics")
+    assert codes.pop("/events") == ["200", "403", "503"]
     assert codes == {path: ["200", "403"] if path in reading else ["200", "401", "403"] for path in codes}
     wants_token = {path for path, operation in operations.items() if operation.get("security") == [{"token": []}, {}]}
     assert wants_token == codes.keys() - reading

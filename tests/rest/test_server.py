@@ -253,7 +253,7 @@ from sf_bsread_writer.testing.acquisition import FakeAcquisition
 REQUESTS = [
     b"GET /status HTTP/1.1", b"PUT /start_pulse_id/5 HTTP/1.1", b"PUT /start_pulse_id/x HTTP/1.1", b"GET /nope HTTP/1.1",
     b"POST /parameters HTTP/1.1", b"POST /status HTTP/1.1", b"GET /statistics HTTP/1.1", b"GET /report HTTP/1.1",
-    b"GET /openapi.json HTTP/1.1", b"GET /metrics HTTP/1.1", b"GARBAGE", b"GET /stop HTTP/1.1",
+    b"GET /openapi.json HTTP/1.1", b"GET /metrics HTTP/1.1", b"GET /events HTTP/1.1", b"GARBAGE", b"GET /stop HTTP/1.1",
 ]
 
 async def main():
@@ -264,7 +264,7 @@ async def main():
     for line in REQUESTS:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(line + b"\\r\\nHost: localhost\\r\\nConnection: close\\r\\nContent-Length: 0\\r\\n\\r\\n")
-        assert await reader.read()
+        assert await reader.read(1000)
         writer.close()
     await server.stop()
     print(json.dumps(sorted(set(sys.modules) - before)))

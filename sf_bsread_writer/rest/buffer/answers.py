@@ -208,3 +208,35 @@ class ChannelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
             last_pulse_id=seen.last_pulse_id,
             channels=[ChannelAnswer.of(channel, seen.span_s) for channel in seen.channels],
         )
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """What events tell. ``lag_s`` is that of the client which is furthest behind."""
+
+    state: Literal["connected", "no source"]
+    rate_hz: float
+    received_messages: int
+    received_bytes: int
+    messages: int
+    oldest_pulse_id: int | None
+    newest_pulse_id: int | None
+    clients: int
+    lag_s: float
+    lost_messages: int
+
+    @classmethod
+    def of(cls, relay: Relay) -> Self:
+        """As it stands."""
+        now = relay.statistics()
+        return cls(
+            state="connected" if now.source.connected else "no source",
+            rate_hz=round(now.rate_hz, 2),
+            received_messages=now.ring.received_messages,
+            received_bytes=now.source.received_bytes,
+            messages=now.ring.messages,
+            oldest_pulse_id=now.ring.oldest_pulse_id,
+            newest_pulse_id=now.ring.newest_pulse_id,
+            clients=len(now.clients),
+            lag_s=round(max((client.lag_s for client in now.clients), default=0.0), 3),
+            lost_messages=now.lost_messages,
+        )

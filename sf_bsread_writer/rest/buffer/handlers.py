@@ -4,9 +4,10 @@ from litestar import get
 from litestar.handlers import HTTPRouteHandler
 
 from sf_bsread_writer.relay.service import Relay
-from sf_bsread_writer.rest.buffer.answers import ChannelsAnswer, ClientAnswer, Statistics, Status
+from sf_bsread_writer.rest.buffer.answers import ChannelsAnswer, ClientAnswer, Moment, Statistics, Status
 from sf_bsread_writer.rest.buffer.metrics import metrics_of
 from sf_bsread_writer.rest.context import AppRequest
+from sf_bsread_writer.rest.events import EVENTS, EventStream, events_for
 from sf_bsread_writer.rest.exposition import TEXT_FORMAT, exposition
 from sf_bsread_writer.rest.openapi import REFUSALS
 
@@ -41,7 +42,14 @@ async def metrics(request: AppRequest) -> str:
     return exposition(metrics_of(_relay_of(request)))
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients, channels, metrics)
+@get("/events", responses=EVENTS, media_type="text/event-stream")
+async def events(request: AppRequest) -> EventStream:
+    """Server-sent events: ``status`` whenever something has changed, ``end`` when the buffer ends."""
+    relay = _relay_of(request)
+    return events_for(request, lambda now_s: Moment.of(relay))
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients, channels, metrics, events)
 
 
 def _relay_of(request: AppRequest) -> Relay:
