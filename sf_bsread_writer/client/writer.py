@@ -61,8 +61,8 @@ class Writer:
         """Starts a writer on this stream (``tcp://host:port`` of a buffer or a source) and waits until it can be asked.
 
         It stays for any number of acquisitions, whose file is ``output_file`` unless they name another; it ends with `close`, at
-        the end of a ``with`` block, or with this process. ``options`` are those of its command line, for example
-        ``["--overwrite"]``; it has to log at INFO at least. ``user_id`` is whom to write as, -1 the current user.
+        the end of a ``with`` block, or with this process, unless that is killed. ``options`` are those of its command line, for
+        example ``["--overwrite"]``; it has to log at INFO at least. ``user_id`` is whom to write as, -1 the current user.
 
         Raises `SetupError` if the process ends at once, `DeadlineError` if it cannot be asked after ``timeout_s``.
         """

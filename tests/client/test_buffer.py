@@ -1,6 +1,7 @@
 """A buffer from Python, against the real one."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,10 +23,12 @@ pytestmark = pytest.mark.peer
 
 
 @contextmanager
-def chain(length: int = 50) -> Iterator[tuple[ZmqSource, RunningRelay]]:
+def chain(length: int = 50, max_clients: int = 20) -> Iterator[tuple[ZmqSource, RunningRelay]]:
     """A source and its buffer in this process."""
     with ZmqSource() as source:
-        config = BufferConfig(source=parse_address(source.address), port=0, bind="127.0.0.1", buffer_length=length)
+        config = BufferConfig(
+            source=parse_address(source.address), port=0, bind="127.0.0.1", buffer_length=length, max_clients=max_clients
+        )
         with relaying(config) as relay:
             yield source, relay
 
@@ -114,13 +117,26 @@ def test_reader_that_was_overtaken_knows_how_many_messages_it_lost() -> None:
 
 def test_what_is_no_message_is_passed_over_and_counted() -> None:
     context = zmq.Context()
-    with context, context.socket(zmq.PUSH) as socket:
-        socket.setsockopt(zmq.METADATA, b"X-Bsread-Buffer:1")
-        port = socket.bind_to_random_port("tcp://127.0.0.1")
+    with context, context.socket(zmq.PUSH) as push:
+        push.setsockopt(zmq.METADATA, b"X-Bsread-Buffer:1")
+        port = push.bind_to_random_port("tcp://127.0.0.1")
         with Buffer(f"tcp://127.0.0.1:{port}").messages() as messages:
-            socket.send_multipart([b"{", b"{}"])
-            socket.send_multipart(message_of(5, {"A": 1}))
+            push.send_multipart([b"{", b"{}"])
+            push.send_multipart(message_of(5, {"A": 1}))
             assert (next(messages).pulse_id, messages.dropped) == (5, 1)
+
+
+def test_buffer_that_is_full_says_so() -> None:
+    too_many = r"tcp://\S+ refused the connection: too many clients"
+    with chain(max_clients=1) as (_, relay), buffer_of(relay).messages(), pytest.raises(PeerError, match=too_many):
+        buffer_of(relay).holdings()
+
+
+def test_who_accepts_and_says_nothing_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(PeerError, match=rf"tcp://127\.0\.0\.1:{port} is connected but sent nothing within 0\.1 s"):
+            Buffer(f"tcp://127.0.0.1:{port}").messages(timeout_s=0.1)
 
 
 def test_what_is_no_buffer_is_refused(free_port: int) -> None:

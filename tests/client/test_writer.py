@@ -71,9 +71,14 @@ def test_writer_that_cannot_start_is_told_of_with_its_words(tmp_path: Path) -> N
         Writer.launch("tcp://127.0.0.1:1", tmp_path / "1.h5", options=["--no_such_option"])
 
 
-def test_launched_writer_ends_with_the_last_reference_to_it(tmp_path: Path) -> None:
-    writer = Writer.launch("tcp://127.0.0.1:1", tmp_path / "1.h5")
-    assert writer.status == "waiting"
+def test_launched_writer_has_the_secret_and_ends_with_the_last_reference_to_it(tmp_path: Path) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("abcdefghijklmnop")
+    token_file.chmod(0o600)
+    writer = Writer.launch("tcp://127.0.0.1:1", tmp_path / "1.h5", token_file=token_file)
+    writer.stop(5)
+    with pytest.raises(RequestError, match="wants its token"):
+        Writer(writer.url).stop(5)
     del writer  # the fixture of all tests finds what is left
 
 
