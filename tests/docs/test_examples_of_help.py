@@ -26,7 +26,7 @@ PARSERS = parsers()
 @pytest.mark.parametrize("name", PARSERS)
 def test_help_ends_with_examples_that_the_program_takes(name: str) -> None:
     lines = re.findall(r"^  (.*)$", PARSERS[name].format_help().rpartition("\nexample")[2], re.MULTILINE)
-    commands = [command for line in lines for command in re.split(r" && | \| ", line) if command.startswith("sf_bsread")]
+    commands = [command for line in lines for command in re.split(r" && | \| | > ", line) if command.startswith("sf_bsread")]
     assert any(command.startswith(f"{name} ") for command in commands)
     for command in commands:
         program, *arguments = shlex.split(command, comments=True)
