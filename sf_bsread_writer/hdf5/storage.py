@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.hdf5.journal import Journal, make_changes
+from sf_bsread_writer.hdf5.waiting import Waiting
 
 logger = logging.getLogger(__name__)
+
+_LARGE_BYTES = 4096
+"""To read so much costs less than to write it twice."""
 
 
 class Storage:
@@ -34,12 +38,12 @@ class Storage:
         self.error: OSError | None = None
         self.size = self._committed = os.fstat(descriptor).st_size
         self._at = 0
-        self._waiting: dict[tuple[int, int], bytes] = {}
+        self._waiting = Waiting()
         self._close = weakref.finalize(self, os.close, descriptor)
 
     def commit(self, notes: bytes | None = None) -> None:
         """To be called when HDF5 has flushed, or closed, its file; ``notes`` replace the earlier ones."""
-        changes = [(start, data) for (start, _), data in self._waiting.items()]
+        changes = self._waiting.all()
         notes = self.journal.notes if notes is None else notes
         try:
             self.journal.commit(self.size, changes, notes)
@@ -86,22 +90,17 @@ class Storage:
     def readinto(self, target: memoryview) -> int:
         """All of it, with what waits; HDF5 reads nothing behind the end."""
         into = np.frombuffer(target, np.uint8)
-        start, stop = self._at, self._at + len(into)
-        into[os.preadv(self.descriptor, [target], start) :] = 0
-        for (begin, length), data in self._waiting.items():
-            first, last = max(start, begin), min(stop, begin + length)
-            if first < last:
-                into[first - start : last - start] = np.frombuffer(data, np.uint8)[first - begin : last - begin]
-        self._at = stop
+        into[os.preadv(self.descriptor, [target], self._at) :] = 0
+        self._waiting.show(self._at, into)
+        self._at += len(into)
         return len(into)
 
     def write(self, data: memoryview) -> int:
         start, length = self._at, len(data)
-        if start < self._committed and not self._is_replaced(start, data):
-            self._waiting.pop((start, length), None)  # the order counts where they overlap
-            self._waiting[start, length] = bytes(data)
-        else:
+        if start >= self._committed or self._is_replaced(start, data):
             self._write(start, data, length)
+        elif not self._is_there(start, data):
+            self._waiting.put(start, bytes(data))
         self._at = stop = start + length
         self.size = max(self.size, stop)
         return length
@@ -128,6 +127,12 @@ class Storage:
         except OSError as error:
             self.error = self.error or error
             raise
+
+    def _is_there(self, start: int, data: memoryview) -> bool:
+        """Whether a large piece changes nothing: HDF5 writes the last chunk of each column anew where rows are cut off."""
+        if len(data) < _LARGE_BYTES or self._waiting.touches(start, len(data)):
+            return False
+        return os.pread(self.descriptor, len(data), start) == bytes(data)  # memoryviews compare item by item
 
     def _is_replaced(self, start: int, data: memoryview) -> bool:
         """Whether this is the memory of ``replaces``, which HDF5 hands on as it is."""

@@ -124,3 +124,13 @@ def test_a_commit_that_the_journal_has_no_room_for_is_made_all_the_same(
     assert (storage.journal.last.usable, storage.journal.notes) == (True, b"notes")
     assert "could not be recovered" in caplog.text
     storage.close()
+
+
+def test_a_large_piece_that_changes_nothing_need_not_wait(tmp_path: Path) -> None:
+    storage, chunk = storage_of(tmp_path), bytes(range(256)) * 32
+    storage.write(memoryview(chunk))
+    storage.commit()
+    for data, waits in ((chunk, 0), (chunk[::-1], 1), (chunk, 2)):  # the last one undoes what waits
+        storage.seek(0)
+        storage.write(memoryview(data))
+        assert (all_of(storage), len(storage._waiting.all())) == (data, min(waits, 1))
