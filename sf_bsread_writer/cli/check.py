@@ -170,7 +170,8 @@ def summary_lines(findings: "FileFindings", *, is_as_asked: bool) -> list[str]:
         lines.append(f"its own report says: {findings.outcome}")
     else:
         lines.append(
-            "has no report: it was never closed, or another program wrote it; `sf_bsread recover` completes what a killed writer left"
+            "has no report: it was never closed, or another program wrote it; "
+            "`sf_bsread recover` completes what a killed writer left"
         )
     if findings.wanted is not None:
         every = f", every {findings.step}." if findings.step > 1 else ""
