@@ -62,14 +62,20 @@ def read_plainly(stream: bytes, limits: Limits | None = None) -> Plain:
 
 
 def flat(events: Sequence[Event]) -> list[Item]:
-    """What a scanner found, in the same form; all that its runs claim is checked on the way."""
+    """What a scanner found, in the same form; all that it claims is checked on the way."""
+    return [item[:1] if item[0] == "dropped" and item[1] != "too large" else item for item in flat_with_kinds(events)]
+
+
+def flat_with_kinds(events: Sequence[Event]) -> list[Item]:
+    """The same, with the kind of each message that was dropped: ("dropped", kind)."""
     found: list[Item] = []
     for event in events:
         if isinstance(event, CommandFrame):
             found.append(("command", event.name, event.data))
         elif isinstance(event, Dropped):
             assert event.kind in DROP_KINDS
-            found.append(("dropped", "too large") if event.kind == "too large" else ("dropped",))
+            assert event.start < event.stop or (event.kind == "too large" and event.start == event.stop)
+            found.append(("dropped", event.kind))
         else:
             found += [("message", *checked(event, index)) for index in range(len(event))]
     return found

@@ -10,25 +10,22 @@ from hypothesis import strategies as st
 
 from sf_bsread_writer.errors import MessageError, PeerError
 from sf_bsread_writer.message.encode import encode_data_header, encode_main_header
-from sf_bsread_writer.message.headers import Channel, parse_main_header
-from sf_bsread_writer.message.layout import DROP_KINDS, CommandFrame, Dropped, Event, Run
+from sf_bsread_writer.message.headers import Channel
+from sf_bsread_writer.message.layout import CommandFrame, Dropped, Event, Run
 from sf_bsread_writer.message.scanner import Limits, Scanner
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.testing.messages import message_of, run_of, scan_pieces, stream_of
+from sf_bsread_writer.testing.plain import Item, flat_with_kinds, read_plainly
 from sf_bsread_writer.zmtp.frames import (
     encode_command,
     encode_frame,
     encode_frame_header,
-    parse_command,
-    read_frame_header,
 )
 
 CHANNELS = [Channel(name=f"C{i}", type=ValueType.FLOAT64) for i in range(3)]
 SCALARS = {channel.name: 1.5 for channel in CHANNELS}
 DATA = encode_data_header([])
 PING = encode_command("PING", b"\0\0context")
-
-Found = list[tuple[object, ...]]
 
 
 def main(pulse_id: int = 1, **changes: object) -> bytes:
@@ -46,73 +43,11 @@ def bytewise(stream: bytes) -> list[bytes]:
     return [stream[i : i + 1] for i in range(len(stream))]
 
 
-def read_plainly(stream: bytes) -> Found:
-    """What stands in a stream, told by nothing but its frame headers: ("message", *frames) and ("command", name, data)."""
-    found: Found = []
-    frames: list[bytes] = []
-    position = 0
-    while header := read_frame_header(stream, position, len(stream), max_frame_bytes=1 << 30):
-        if header.body_stop > len(stream):
-            break
-        body = stream[header.body_start : header.body_stop]
-        position = header.body_stop
-        if header.command:
-            found.append(("command", *parse_command(body)))
-            continue
-        frames.append(body)
-        if not header.more:
-            found.append(("message", *frames))
-            frames = []
-    return found
+def expected(stream: bytes) -> list[Item]:
+    return read_plainly(stream).items
 
 
-def flat(events: Sequence[Event], memory: bytes | None = None) -> Found:
-    """Events in the same form, all that runs claim checked on the way. Dropped messages have only their kind."""
-    found: Found = []
-    for event in events:
-        if isinstance(event, CommandFrame):
-            found.append(("command", event.name, event.data))
-        elif isinstance(event, Dropped):
-            assert event.kind in DROP_KINDS
-            assert event.start < event.stop or (event.kind == "too large" and event.start == event.stop)
-            found.append(("dropped", event.kind))
-        else:
-            found += [("message", *check_message(event, i)) for i in range(len(event))]
-    return found
-
-
-def check_message(run: Run, index: int) -> list[bytes]:
-    """The frames of one message of a run, after comparing everything that the run says about it with them."""
-    frames = [bytes(frame) for frame in run.frames(index)]
-    header, layout = parse_main_header(frames[0]), run.layouts[run.layout_index[index]]
-    assert run.main_header(index) == header
-    assert (run.pulse_ids[index], run.global_timestamps_ns[index]) == (header.pulse_id, header.global_timestamp_ns)
-    assert layout.dh_compression is header.dh_compression
-    assert layout.data_header == frames[1]
-    assert layout.n_frames == len(frames)
-    assert run.ends[index] - run.bodies[index] == layout.total_bytes
-    whole = run.data[run.starts[index] : run.ends[index]].tobytes()
-    assert read_plainly(whole) == [("message", *frames)]
-    return frames
-
-
-def with_kind(item: tuple[object, ...]) -> tuple[object, ...]:
-    """What the scanner makes of a message read plainly: itself, or dropped."""
-    _, *frames = item
-    if item[0] == "command":
-        return item
-    try:
-        parse_main_header(frames[0])  # type: ignore[arg-type]
-    except MessageError:
-        return ("dropped",)
-    return item if len(frames) > 1 else ("dropped",)
-
-
-def expected(stream: bytes) -> Found:
-    return [with_kind(item) for item in read_plainly(stream)]
-
-
-def without_kinds(found: Found) -> Found:
+def without_kinds(found: list[Item]) -> list[Item]:
     return [item[:1] if item[0] == "dropped" else item for item in found]
 
 
@@ -182,13 +117,13 @@ def test_any_stream_cut_anywhere_gives_the_messages_that_are_in_it(
 ) -> None:
     stream *= repeat
     events = scan_pieces(pieces_of(stream, cuts), Scanner(speculate=speculate))
-    assert without_kinds(flat(events)) == expected(stream)
+    assert without_kinds(flat_with_kinds(events)) == expected(stream)
 
 
 @given(stream=streams(), cuts=st.lists(st.integers(0, 10_000), max_size=8))
 def test_guessing_and_walking_give_the_same_events(stream: bytes, cuts: list[int]) -> None:
     pieces = pieces_of(stream * 2, cuts)
-    fast, plain = (flat(scan_pieces(pieces, Scanner(speculate=speculate))) for speculate in (True, False))
+    fast, plain = (flat_with_kinds(scan_pieces(pieces, Scanner(speculate=speculate))) for speculate in (True, False))
     assert fast == plain
 
 
@@ -209,7 +144,7 @@ def test_need_is_never_too_much_and_nothing_happens_before_it(stream: bytes, spe
         events += scan.events
         start, stop, need = scan.consumed, scan.stop, scan.need
         assert need > stop
-    assert without_kinds(flat(events)) == expected(stream)
+    assert without_kinds(flat_with_kinds(events)) == expected(stream)
 
 
 @given(stream=streams(), cuts=st.lists(st.integers(0, 10_000), min_size=1, max_size=8))
@@ -222,7 +157,7 @@ def test_an_unfinished_message_may_be_moved_to_other_memory(stream: bytes, cuts:
         scan = scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), shift, len(memory))
         events += scan.events
         rest = bytes(memory[scan.consumed : scan.stop])
-    assert without_kinds(flat(events)) == expected(stream)
+    assert without_kinds(flat_with_kinds(events)) == expected(stream)
 
 
 @given(stream=streams(), cut=st.integers(0, 10_000))
@@ -231,7 +166,7 @@ def test_after_a_reset_the_next_connection_starts_afresh(stream: bytes, cut: int
     scan_pieces([stream[: cut % (len(stream) + 1)]], scanner)
     scanner.reset()
     assert scanner.partial_bytes == 0
-    assert without_kinds(flat(scan_pieces([stream], scanner))) == expected(stream)
+    assert without_kinds(flat_with_kinds(scan_pieces([stream], scanner))) == expected(stream)
 
 
 @given(st.binary(max_size=200), st.integers(0, 3))
@@ -242,7 +177,7 @@ def test_no_bytes_break_the_scanner(noise: bytes, good: int) -> None:
     except PeerError:
         assert good == 0
         return
-    assert flat(events)[:good] == expected(stream)
+    assert flat_with_kinds(events)[:good] == expected(stream)
 
 
 # What steady streams look like ------------------------------------------------------------------------------------------------
@@ -318,24 +253,24 @@ def test_guessing_ends_where_each_message_is_new_and_begins_again_where_one_is_n
     new = [[main(i), DATA, bytes(i)] for i in range(100)]
     alike = [[main(i), DATA, b"alike"] for i in range(200, 600)]
     scanner = Counting()
-    assert flat(scan_pieces([stream_of(new)], scanner)) == [("message", *frames) for frames in new]
+    assert flat_with_kinds(scan_pieces([stream_of(new)], scanner)) == [("message", *frames) for frames in new]
     assert 1 <= scanner.guesses < 20
     scanner.guesses = 0
-    assert flat(scan_pieces([stream_of(alike)], scanner)) == [("message", *frames) for frames in alike]
+    assert flat_with_kinds(scan_pieces([stream_of(alike)], scanner)) == [("message", *frames) for frames in alike]
     assert 5 <= scanner.guesses < 20  # 1, 2, 4, … messages each
 
 
 def test_no_more_layouts_are_kept_than_allowed() -> None:
     scanner = Scanner(Limits(max_layouts=2))
     stream = stream_of([[main(i), bytes(i % 5)] for i in range(50)])
-    assert flat(scan_pieces([stream], scanner)) == expected(stream)
+    assert flat_with_kinds(scan_pieces([stream], scanner)) == expected(stream)
     assert len(scanner._layouts) == 2
 
 
 def test_no_more_is_kept_of_layouts_than_allowed() -> None:
     scanner = Scanner(Limits(max_layout_bytes=100_000))
     stream = stream_of([[main(i), bytes([i]) * 40_000] for i in range(10)] + [[main(10), bytes(300_000)]])
-    assert flat(scan_pieces([stream], scanner)) == expected(stream)
+    assert flat_with_kinds(scan_pieces([stream], scanner)) == expected(stream)
     assert [len(layout.data_header) for layout in scanner._layouts] == [300_000]
     scan_pieces([stream], scanner)
     scan_pieces([stream_of([[main(1), b"", bytes(i)] for i in range(10)])], scanner)
@@ -351,7 +286,7 @@ def test_frames_of_the_same_lengths_behind_other_headers_are_another_layout() ->
     assert isinstance(run, Run)
     assert len(run.layouts) == 2
     assert len({layout.total_bytes for layout in run.layouts}) == 1
-    assert flat([run]) == [("message", *frames)] * 20
+    assert flat_with_kinds([run]) == [("message", *frames)] * 20
 
 
 def test_a_layout_is_remembered_once() -> None:
@@ -415,7 +350,7 @@ def test_need_is_the_end_of_the_frame_and_the_next_frames_header() -> None:
 def test_a_message_that_trickles_in_is_walked_once() -> None:
     # 2000 frames, byte by byte: begun anew at each call this would be a million frames and take half a minute.
     stream = stream_of([[main(1), b"", *[b"x"] * 2000]])
-    assert len(flat(scan_pieces(bytewise(stream), Scanner(speculate=False)))) == 1
+    assert len(flat_with_kinds(scan_pieces(bytewise(stream), Scanner(speculate=False)))) == 1
     assert calls(bytewise(stream)) <= 2 * 2002 + 1
 
 
@@ -475,13 +410,13 @@ def test_main_headers_of_many_messages_are_read_as_each_alone(odd: bytes, place:
     mains = [main(10**9 - 500 + number) for number in range(1024)]
     mains[place] = odd
     stream = stream_of([[first, *message_of(0, SCALARS)[1:]] for first in mains])
-    assert without_kinds(flat(scan_pieces([stream]))) == expected(stream)
+    assert without_kinds(flat_with_kinds(scan_pieces([stream]))) == expected(stream)
 
 
 def test_a_bad_main_header_before_a_known_body_is_dropped_alone() -> None:
     body = message_of(0, SCALARS)[1:]
     mains = [main(0), main(1), b"?" * 20, main(3), main(4), b"", main(6)]
-    found = flat(scan_pieces([stream_of([[first, *body] for first in mains])]))
+    found = flat_with_kinds(scan_pieces([stream_of([[first, *body] for first in mains])]))
     assert [item[:2] for item in found] == [
         ("message", mains[0]),
         ("message", mains[1]),
@@ -507,7 +442,7 @@ BODIES = {
 def test_a_message_whose_body_is_odd_is_passed_on_as_it_is(body: list[bytes]) -> None:
     good = message_of(1, SCALARS)
     stream = stream_of([good, [main(2), *body], good, [main(3), *body]])
-    assert flat(scan_pieces([stream])) == expected(stream)
+    assert flat_with_kinds(scan_pieces([stream])) == expected(stream)
 
 
 @pytest.mark.parametrize("body", list(BODIES.values())[:5], ids=list(BODIES)[:5])
@@ -539,7 +474,7 @@ def test_a_heartbeat_inside_a_message_is_cut_out(place: int, bytes_at_once: int)
     stream = stream_of([frames]) + with_command((frames[0], frames[1:]), place - 1, PING) + stream_of([frames])
     pieces = [stream[i : i + bytes_at_once] for i in range(0, len(stream), bytes_at_once)]
     message = ("message", *frames)
-    assert flat(scan_pieces(pieces)) == [message, ("command", "PING", b"\0\0context"), message, message]
+    assert flat_with_kinds(scan_pieces(pieces)) == [message, ("command", "PING", b"\0\0context"), message, message]
 
 
 # Framing that is lost ---------------------------------------------------------------------------------------------------------
@@ -572,7 +507,7 @@ def test_thousands_of_heartbeats_inside_a_message_move_each_byte_once(between: b
     data, view = memory.view(CountedMoves), memoryview(memory)
     CountedMoves.moved = 0
     events = Scanner().scan(data, view, 0, len(stream)).events
-    assert flat(events) == [*([("command", "PING", b"\0\0context")] * heartbeats), *expected(stream)[-1:]]
+    assert flat_with_kinds(events) == [*([("command", "PING", b"\0\0context")] * heartbeats), *expected(stream)[-1:]]
     assert CountedMoves.moved <= len(stream)
 
 
@@ -592,7 +527,7 @@ def test_what_came_before_the_damage_is_kept(damage: bytes, text: str, speculate
     memory = bytearray(good + damage)
     scanner = Scanner(speculate=speculate)
     scan = scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), 0, len(memory))
-    assert flat(scan.events) == expected(good)
+    assert flat_with_kinds(scan.events) == expected(good)
     assert scan.need <= len(memory)
     with pytest.raises(PeerError, match=text):
         scanner.scan(np.frombuffer(memory, np.uint8), memoryview(memory), scan.consumed, scan.stop)
@@ -614,7 +549,7 @@ OVER_BY_THE_MAIN_HEADER = {
 @pytest.mark.parametrize(("known", "over"), OVER_BY_THE_MAIN_HEADER.values(), ids=OVER_BY_THE_MAIN_HEADER)
 def test_a_known_body_behind_too_long_a_main_header_is_too_large(known: list[bytes], over: list[bytes]) -> None:
     events = scan_pieces([stream_of([known, known, over, known])], Scanner(LIMITS))
-    assert flat(events) == [("message", *known)] * 2 + [("dropped", "too large"), ("message", *known)]
+    assert flat_with_kinds(events) == [("message", *known)] * 2 + [("dropped", "too large"), ("message", *known)]
 
 
 @pytest.mark.parametrize(("frames", "text"), OVER.values(), ids=OVER.keys())
@@ -625,7 +560,7 @@ def test_what_is_over_a_limit_is_passed_over_alone(frames: list[bytes], text: st
     cut = [stream[i : i + pieces] for i in range(0, len(stream), pieces)]
     at, over = ("message", *AT), ("dropped", "too large")
     events = scan_pieces(cut, Scanner(LIMITS, speculate=speculate))
-    assert flat(events) == [at, over, at, over, over, at]
+    assert flat_with_kinds(events) == [at, over, at, over, over, at]
     for event in events:
         if isinstance(event, Dropped):
             assert event.text.startswith("pulse 1 has ")
@@ -646,7 +581,7 @@ def test_a_heartbeat_inside_a_message_that_is_passed_over_is_heard(pieces: int) 
     stream = ping + large + stream_of([AT])
     events = scan_pieces([stream[i : i + pieces] for i in range(0, len(stream), pieces)], Scanner(LIMITS))
     heard = ("command", "PING", b"\0\0context")
-    assert flat(events) == [heard, heard, heard, heard, ("dropped", "too large"), ("message", *AT)]
+    assert flat_with_kinds(events) == [heard, heard, heard, heard, ("dropped", "too large"), ("message", *AT)]
 
 
 @pytest.mark.parametrize(
@@ -675,7 +610,7 @@ def test_what_breaks_a_message_that_is_passed_over_is_a_peer_error(
             [good + encode_frame(main(), more=True) + encode_frame(bytes(1001), more=True) + b"".join(rest), b"x"], scanner
         )
     scanner.reset()
-    assert flat(scan_pieces([stream_of([AT])], scanner)) == [("message", *AT)]
+    assert flat_with_kinds(scan_pieces([stream_of([AT])], scanner)) == [("message", *AT)]
 
 
 def test_a_frame_beyond_all_that_is_passed_over_is_a_peer_error_at_once() -> None:
