@@ -202,7 +202,7 @@ class PulseFile:
             finally:
                 if memory is None:
                     sink.settle()
-            self._output.writeback.send(self._output.file.id.get_filesize(), least_bytes=PIECE_BYTES)
+            self._output.writeback.send(self._output.storage.size, least_bytes=PIECE_BYTES)
 
     def flush(self, notes: bytes = b"") -> None:
         """Brings everything written so far into the file, from where it can be recovered, and ``notes`` with it into the journal.

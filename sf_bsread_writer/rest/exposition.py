@@ -31,10 +31,7 @@ def gauge(name: str, text: str, value: float | None) -> Metric:
 
 def gauge_by(label: str, name: str, text: str, values: Mapping[str, float]) -> Metric:
     """One for each value of a label."""
-    family = GaugeMetricFamily(name, text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
+    return _with_samples(GaugeMetricFamily(name, text, labels=[label]), values)
 
 
 def counter(name: str, text: str, value: float) -> Metric:
@@ -44,16 +41,19 @@ def counter(name: str, text: str, value: float) -> Metric:
 
 def counter_by(label: str, name: str, text: str, values: Mapping[str, float]) -> Metric:
     """One for each value of a label."""
-    family = CounterMetricFamily(name, text, labels=[label])
-    for key, value in values.items():
-        family.add_metric([key], value)
-    return family
+    return _with_samples(CounterMetricFamily(name, text, labels=[label]), values)
 
 
 def info(name: str, text: str, **labels: str) -> Metric:
     """Always 1, with what does not change as labels, the version among them."""
     family = GaugeMetricFamily(name, text, labels=["version", *labels])
     family.add_metric([__version__, *labels.values()], 1)
+    return family
+
+
+def _with_samples(family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float]) -> Metric:
+    for key, value in values.items():
+        family.add_metric([key], value)
     return family
 
 
