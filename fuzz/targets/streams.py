@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from random import Random
 
-import numpy as np
-
 from fuzz.make import damaged, data_header, main_header
 from fuzz.target import Input, Target, pieces
 from fuzz.templates import COUNT, SHORT, Template, template
@@ -14,7 +12,7 @@ from sf_bsread_writer.message.layout import CommandFrame, Dropped, Event
 from sf_bsread_writer.message.scanner import Limits, Scanner
 from sf_bsread_writer.ring.inlet import Arrived, Inlet
 from sf_bsread_writer.ring.segment import SegmentPool
-from sf_bsread_writer.testing.messages import message_of
+from sf_bsread_writer.testing.messages import message_of, scan_each
 from sf_bsread_writer.testing.plain import Item, flat, read_plainly
 from sf_bsread_writer.zmtp.frames import encode_command, encode_frame, encode_message
 
@@ -47,24 +45,9 @@ def check_scanner(sent: bytes, seed: int) -> None:
 
 def scanned(scanner: Scanner, parts: Sequence[bytes]) -> tuple[list[Item], bool]:
     """All that is found, and whether the framing is lost then."""
-    memory = bytearray(sum(map(len, parts)))
-    array, view = np.frombuffer(memory, np.uint8), memoryview(memory)
     found: list[Event] = []
-    start = stop = need = 0
-    for part in parts:
-        view[stop : stop + len(part)] = part
-        stop += len(part)
-        if stop < need:
-            continue
-        try:
-            scan = scanner.scan(array, view, start, stop)
-            found += scan.events
-            assert start <= scan.consumed <= scan.stop <= stop
-            start, stop, need = scan.consumed, scan.stop, scan.need
-        except PeerError:
-            return flat(found), True
-    try:  # of lost framing behind good messages the next call tells
-        found += scanner.scan(array, view, start, stop).events
+    try:
+        found.extend(scan_each(parts, scanner, once_more=True))
     except PeerError:
         return flat(found), True
     return flat(found), False

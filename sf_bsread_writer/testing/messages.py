@@ -1,6 +1,6 @@
 """Messages made by hand from Python values, and runs of them as the real scanner cuts them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -70,20 +70,28 @@ def scan_pieces(pieces: Iterable[bytes], scanner: Scanner | None = None) -> list
 
     The scanner is called as an inlet does it: not before its last ``need`` is there. Runs stay valid as long as they are kept.
     """
+    return list(scan_each(pieces, scanner or Scanner()))
+
+
+def scan_each(pieces: Iterable[bytes], scanner: Scanner, *, once_more: bool = False) -> Iterator[Event]:
+    """The same, one by one: those before lost framing have come when `PeerError` is raised.
+
+    ``once_more``: another call at the end, which tells of lost framing that the last one found behind good messages.
+    """
     pieces = list(pieces)
-    scanner = scanner or Scanner()
     memory = bytearray(sum(map(len, pieces)))
     data, view = np.frombuffer(memory, np.uint8), memoryview(memory)
-    events: list[Event] = []
     start = stop = need = 0
     for piece in pieces:
         view[stop : stop + len(piece)] = piece
         stop += len(piece)
         if stop >= need:
             scan = scanner.scan(data, view, start, stop)
-            events += scan.events
+            assert start <= scan.consumed <= scan.stop <= stop
+            yield from scan.events
             start, stop, need = scan.consumed, scan.stop, scan.need
-    return events
+    if once_more:
+        yield from scanner.scan(data, view, start, stop).events
 
 
 def run_of(messages: Sequence[Sequence[bytes]]) -> Run:

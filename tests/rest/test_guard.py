@@ -25,17 +25,6 @@ CHANGING = [
 
 
 @pytest.fixture
-def acquisition() -> FakeAcquisition:
-    return FakeAcquisition()
-
-
-@pytest.fixture
-def client(acquisition: FakeAcquisition) -> Iterator[httpx.Client]:
-    with serving(acquisition) as root, httpx.Client(base_url=root, timeout=10) as opened:
-        yield opened
-
-
-@pytest.fixture
 def with_token(acquisition: FakeAcquisition) -> Iterator[httpx.Client]:
     with serving(acquisition, Guard(token=TOKEN)) as root, httpx.Client(base_url=root, timeout=10) as opened:
         yield opened

@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,7 +12,6 @@ import pytest
 from sf_bsread_writer.errors import OutputError, StateError, UsageError
 from sf_bsread_writer.rest.assemble import MAX_BODY_BYTES
 from sf_bsread_writer.testing.acquisition import FakeAcquisition
-from sf_bsread_writer.testing.serving import serving
 
 PARAMETERS = {
     "general/created": "2024-01-01 00:00:00",
@@ -27,23 +25,6 @@ STARTS_AND_STOPS = [
     ("/start_now", ("start", None)),
     ("/stop_now", ("stop", None)),
 ]
-
-
-@pytest.fixture
-def acquisition() -> FakeAcquisition:
-    return FakeAcquisition()
-
-
-@pytest.fixture
-def url(acquisition: FakeAcquisition) -> Iterator[str]:
-    with serving(acquisition) as root:
-        yield root
-
-
-@pytest.fixture
-def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, timeout=10) as opened:
-        yield opened
 
 
 def curl(*arguments: str) -> tuple[int, str]:

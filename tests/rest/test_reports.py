@@ -1,7 +1,6 @@
 """GET /report: proper status codes."""
 
 import logging
-from collections.abc import Iterator
 
 import httpx
 import msgspec
@@ -9,18 +8,6 @@ import pytest
 
 from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.testing.acquisition import FakeAcquisition, sample_report
-from sf_bsread_writer.testing.serving import serving
-
-
-@pytest.fixture
-def acquisition() -> FakeAcquisition:
-    return FakeAcquisition()
-
-
-@pytest.fixture
-def client(acquisition: FakeAcquisition) -> Iterator[httpx.Client]:
-    with serving(acquisition) as root, httpx.Client(base_url=root, timeout=10) as opened:
-        yield opened
 
 
 def test_before_any_acquisition_there_is_no_report_and_the_answer_says_so(client: httpx.Client) -> None:
