@@ -105,9 +105,9 @@ def test_a_writer_without_a_terminal_does_not_load_what_draws() -> None:
         assert process.communicate(timeout=30)[0] == "False\n"
 
 
-def test_nothing_more_is_loaded_once_it_is_shown_since_the_user_may_be_another_by_then() -> None:
+def test_nothing_more_is_loaded_once_it_is_shown_since_the_user_may_be_another_by_then(tmp_path: Path) -> None:
     code = """
-import asyncio, logging, sys
+import asyncio, logging, os, sys
 from sf_bsread_writer import logs, writer
 from sf_bsread_writer.acquire.progress import on_terminal
 from sf_bsread_writer.acquire.recording import Recording
@@ -120,19 +120,21 @@ async def show():
     async with shown(lambda: recording.statistics(connected=True, output_file="run.h5", file_bytes=0)):
         await asyncio.sleep(0)
         logging.info("wide \\u4e2d\\U0001f600 and [bold]not markup[/]" + "x" * 200)
-        await asyncio.sleep(0.3)
+        while not os.path.exists(sys.argv[1]):
+            await asyncio.sleep(0.01)
 asyncio.run(show())
 print(sorted(set(sys.modules) - before))
 """
-    ours, theirs = pty.openpty()
-    with in_a_process(code, stderr=theirs, env=os.environ | {"TERM": "xterm"}) as process:
-        os.close(theirs)
-        out = process.communicate(timeout=30)[0]
-    shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
-    assert out == "[]\n", shown
-    assert "0 pulses, 0/s, 0 missing" in shown
-    assert "[INFO] wide 中😀 and [bold]not markup[/]" + "x" * 200 in shown
+    seen = tmp_path / "seen"
+    out, into = os.pipe()
+    with program_on_terminal([sys.executable, "-c", code, str(seen)], stdout=into, columns=300) as terminal:
+        os.close(into)
+        terminal.wait_for("0 pulses, 0/s, 0 missing")
+        terminal.wait_for("[INFO] wide 中😀 and [bold]not markup[/]" + "x" * 200)
+        seen.touch()
+        assert terminal.ended() == 0
+    with os.fdopen(out) as said:
+        assert said.read() == "[]\n", terminal.shown
 
 
 async def turns_on(stream: Any) -> int:
