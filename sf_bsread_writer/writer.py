@@ -243,7 +243,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     server = Server(build_app(service, Guard(token=token)), host=REST_HOST, port=config.rest_port)
     server.bind()
     stream.name = f"sf_bsread_writer:{server.port}"
-    shown = progress.on_terminal()
+    shown = progress.shown_on()
     # Behind all imports, since the interpreter's own files may be unreadable for that user; before any file or folder.
     switch_user(config.user_id)
     with parser().checking():
@@ -253,7 +253,7 @@ async def serve(config: WriterConfig) -> ExitCode:
     async with ServiceManager().informed(lambda: _status_line(service)):
         code = ExitCode.INTERNAL
         try:
-            async with shown(service.statistics):
+            async with shown(lambda: service.statistics() if service.status == "writing" else None):
                 code = await service.run()
         finally:
             await server.stop()

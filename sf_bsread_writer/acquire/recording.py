@@ -153,11 +153,15 @@ class Recording:
         last = None if so_far else pulse_id_of(self.selection.stop)
         return self.coverage.count_missing(first=self._first_asked, last=last, otherwise=self._due_seen)
 
+    @property
+    def expected_rows(self) -> int | None:
+        """How many there will be when the stop pulse is reached, if no more are missing; None if that cannot be foreseen."""
+        stop, last = pulse_id_of(self.selection.stop), self.coverage.last
+        return None if stop is None or last is None else self.coverage.rows + self._due_seen.count(last + 1, stop)
+
     def forecast(self, on_disk: OnDisk) -> Forecast:
         """How large the file will be when its stop is reached, by the size of the messages so far, and whether that fits."""
-        stop, last = pulse_id_of(self.selection.stop), self.coverage.last
-        rows = None if stop is None or last is None else self.coverage.rows + self._due_seen.count(last + 1, stop)
-        return foresee(on_disk, rows=rows, row_bytes=self._taken_bytes / max(1, self._taken_rows))
+        return foresee(on_disk, rows=self.expected_rows, row_bytes=self._taken_bytes / max(1, self._taken_rows))
 
     def judge(self, cause: Cause, *, error: Exception | None) -> tuple[Outcome, str]:
         """How it ended, and why, in words."""
@@ -219,6 +223,7 @@ class Recording:
             missing_pulses=self.missing_pulses(so_far=True),
             duplicates=self.duplicates,
             out_of_order=self.out_of_order,
+            expected_rows=self.expected_rows,
             file_bytes=file_bytes,
             expected_bytes=forecast.expected_bytes,
             lacking_bytes=forecast.lacking_bytes,

@@ -107,6 +107,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     missing_pulses: int
     duplicates: int
     out_of_order: int
+    expected_rows: int | None
     file_bytes: int
     expected_bytes: int | None
     lacking_bytes: int

@@ -3,12 +3,16 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sf_bsread_writer.commandline import examples
 from sf_bsread_writer.errors import ExitCode, UsageError
+
+TELL_INTERVAL_S = 30.0
+"""Between lines where there is no terminal."""
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, a line elsewhere; what is given is called with how many of how many channels are done."""
+    """A bar on a terminal, lines elsewhere; what is given is called with how many of how many channels are done."""
     if not sys.stderr.isatty():
-        yield _tell_the_end
+        yield _Lines()
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -81,6 +85,19 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
 
-def _tell_the_end(done: int, total: int) -> None:
-    if done == total:
-        print(f"{total} channels completed", file=sys.stderr)
+class _Lines:
+    """A line at the end, and, where that is long in coming, now and then."""
+
+    def __init__(self) -> None:
+        self._begun_s = self._told_s = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        from sf_bsread_writer.acquire.progress import clock
+
+        now_s = time.monotonic()
+        if done == total:
+            print(f"{total} channels completed", file=sys.stderr)
+        elif done and now_s - self._told_s >= TELL_INTERVAL_S:
+            self._told_s = now_s
+            left_s = (now_s - self._begun_s) * (total - done) / done
+            print(f"{done} of {total} channels completed, {clock(left_s)} left", file=sys.stderr)

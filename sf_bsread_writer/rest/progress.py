@@ -16,6 +16,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None
     connected: bool
     rows: int
+    expected_rows: int | None
     last_pulse_id: int | None
     stop_pulse_id: int | None
     missing_pulses: int
@@ -50,6 +51,7 @@ class ProgressEye:
             outcome=self._outcome_in(state),
             connected=now.connected,
             rows=now.rows,
+            expected_rows=now.expected_rows,
             last_pulse_id=last,
             stop_pulse_id=now.stop_pulse_id,
             missing_pulses=now.missing_pulses,

@@ -18,6 +18,7 @@ _STATISTICS = Statistics(
     missing_pulses=0,
     duplicates=0,
     out_of_order=0,
+    expected_rows=None,
     file_bytes=0,
     expected_bytes=None,
     lacking_bytes=0,

@@ -2,26 +2,29 @@
 
 import asyncio
 import io
+import logging
 import os
 import pty
 import re
 import select
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sf_bsread_writer.acquire.progress import Pace, clock, on_terminal
+from sf_bsread_writer.acquire import progress
+from sf_bsread_writer.acquire.progress import Pace, clock, shown_on
 from sf_bsread_writer.acquire.recording import Recording
 from sf_bsread_writer.acquire.report import Statistics
 from sf_bsread_writer.acquire.selection import Selection
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.chain import Writer, ZmqSource, buffer_of
-from sf_bsread_writer.testing.terminal import on_terminal as program_on_terminal
-from sf_bsread_writer.testing.terminal import screen
+from sf_bsread_writer.testing.programs import DEADLINE_S, started
+from sf_bsread_writer.testing.terminal import on_terminal, screen
 
 
 def statistics(**values: Any) -> Statistics:
@@ -29,6 +32,12 @@ def statistics(**values: Any) -> Statistics:
     nothing = Recording(Selection(), stream="tcp://here:1", started_ns=0)
     fields = nothing.statistics(connected=True, output_file="run.h5", file_bytes=0)
     return Statistics(**{name: getattr(fields, name) for name in fields.__struct_fields__} | values)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():  # noqa: ASYNC110 - there is no event for a line of the log
+            await asyncio.sleep(0.001)
 
 
 def test_a_range_has_its_share_its_rate_and_the_time_that_is_left() -> None:
@@ -80,15 +89,79 @@ def test_times_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-def test_nothing_is_shown_where_there_is_no_terminal() -> None:
+def test_what_is_foreseen_stands_beside_what_there_is() -> None:
+    line = Pace().line(statistics(rows=80, last_pulse_id=80, expected_rows=1000), 0.0)
+    assert line.text == "80 of 1000 pulses, 0/s, 0 missing"
+
+
+def test_without_a_terminal_the_log_has_the_same_figures_while_it_is_writing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "LOG_INTERVAL_S", 0.03)
     stream = io.StringIO()
+    now: Statistics | None = None
+    looks = 0
+
+    def look() -> Statistics | None:
+        nonlocal looks
+        looks += 1
+        return now
+
+    async def two_intervals() -> None:
+        behind = looks + 2 * progress.LOOKS
+        await until(lambda: looks >= behind)
+
+    async def lines(count: int) -> list[str]:
+        await until(lambda: len(caplog.messages) >= count)
+        return caplog.messages
 
     async def show() -> None:
-        async with on_terminal(stream)(statistics):
-            await asyncio.sleep(0)
+        nonlocal now
+        async with shown_on(stream)(look):
+            await two_intervals()
+            assert caplog.messages == []
+            now = statistics(stop_pulse_id=1099, missing_pulses=2)
+            assert (await lines(1))[0] == "Writing: 0 pulses, 0/s, 2 missing"
+            now = statistics(stop_pulse_id=1099, rows=500, expected_rows=998, last_pulse_id=599, connected=False)
+            await lines(3)  # the second may have a rate yet
+            now = None
+            told = len(caplog.messages)
+            await two_intervals()
+            assert len(caplog.messages) == told
+            now = statistics(rows=7, last_pulse_id=7)
+            assert (await lines(told + 1))[told] == "Writing: 7 pulses, 0/s, 0 missing, last pulse 7"
+        now = statistics(rows=8, last_pulse_id=8)
 
-    asyncio.run(show())
+    with caplog.at_level(logging.INFO, progress.__name__):
+        asyncio.run(show())
     assert stream.getvalue() == ""
+    assert re.fullmatch(
+        r"Writing: 500 of 998 pulses, \d+/s, 0 missing, not connected, (–:––|\d+:\d\d) left, last pulse 599", caplog.messages[2]
+    )
+
+
+@pytest.mark.system
+@pytest.mark.peer
+def test_a_writer_without_a_terminal_logs_how_far_it_is_until_its_file_is_closed(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom sf_bsread_writer import writer\nfrom sf_bsread_writer.acquire import progress\n"
+        "progress.LOG_INTERVAL_S = 0.05\nsys.exit(writer.main(sys.argv[1:]))"
+    )
+    path = tmp_path / "run.h5"
+    with ZmqSource() as source, buffer_of(source.address) as buffer:
+        source.send_range(1, 60)
+        buffer.wait_until_it_holds(newest=60)
+        command = [sys.executable, "-c", code, buffer.address, str(path), "-1", "0"]
+        with started(command, name="writer") as program:
+            writer = Writer(program, program.wait_for_line(r"REST on (http://\S+)")[1], path)
+            writer.put("/start_pulse_id/1")
+            writer.put("/stop_pulse_id/80")
+            program.wait_for_line(r"\[INFO\] Writing: 60 of 80 pulses, \d+/s, 0 missing, .* left, last pulse 60$")
+            source.send_range(61, 80)
+            writer.ended()
+    told = [index for index, line in enumerate(program.lines) if "Writing: " in line]
+    ended = next(index for index, line in enumerate(program.lines) if "Acquisition complete" in line)
+    assert max(told) < ended
 
 
 def in_a_process(code: str, **streams: Any) -> "subprocess.Popen[str]":
@@ -98,8 +171,8 @@ def in_a_process(code: str, **streams: Any) -> "subprocess.Popen[str]":
 def test_a_writer_without_a_terminal_does_not_load_what_draws() -> None:
     code = (
         "import sys, sf_bsread_writer.writer\n"
-        "from sf_bsread_writer.acquire.progress import on_terminal\n"
-        "on_terminal(); print('rich' in sys.modules)"
+        "from sf_bsread_writer.acquire.progress import shown_on\n"
+        "shown_on(); print('rich' in sys.modules)"
     )
     with in_a_process(code, stderr=subprocess.DEVNULL) as process:
         assert process.communicate(timeout=30)[0] == "False\n"
@@ -109,11 +182,11 @@ def test_nothing_more_is_loaded_once_it_is_shown_since_the_user_may_be_another_b
     code = """
 import asyncio, logging, os, sys
 from sf_bsread_writer import logs, writer
-from sf_bsread_writer.acquire.progress import on_terminal
+from sf_bsread_writer.acquire.progress import shown_on
 from sf_bsread_writer.acquire.recording import Recording
 from sf_bsread_writer.acquire.selection import PulseBound, Selection
 logs.configure("INFO")
-shown = on_terminal()
+shown = shown_on()
 before = set(sys.modules)
 recording = Recording(Selection(PulseBound(1), PulseBound(9)), stream="", started_ns=0)
 async def show():
@@ -127,7 +200,7 @@ print(sorted(set(sys.modules) - before))
 """
     seen = tmp_path / "seen"
     out, into = os.pipe()
-    with program_on_terminal([sys.executable, "-c", code, str(seen)], stdout=into, columns=300) as terminal:
+    with on_terminal([sys.executable, "-c", code, str(seen)], stdout=into, columns=300) as terminal:
         os.close(into)
         terminal.wait_for("0 pulses, 0/s, 0 missing")
         terminal.wait_for("[INFO] wide 中😀 and [bold]not markup[/]" + "x" * 200)
@@ -140,7 +213,7 @@ print(sorted(set(sys.modules) - before))
 async def turns_on(stream: Any) -> int:
     """How often the loop turns while the line is shown."""
     turns = 0
-    async with on_terminal(stream)(statistics):
+    async with shown_on(stream)(statistics):
         deadline = asyncio.get_running_loop().time() + 1.0
         while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
@@ -170,7 +243,7 @@ def test_at_a_terminal_the_log_stays_whole_above_the_line(tmp_path: Path) -> Non
         source.send_range(1, 60)
         buffer.wait_until_it_holds(newest=60)
         command = [sys.executable, "-m", "sf_bsread_writer.writer", buffer.address, str(path), "-1", "0"]
-        with program_on_terminal(command, columns=100) as terminal:
+        with on_terminal(command, columns=100) as terminal:
             terminal.wait_for("Connected to the")
             found = re.search(r"REST on (http://[\d.:]+)", terminal.shown)
             assert found is not None
@@ -178,7 +251,7 @@ def test_at_a_terminal_the_log_stays_whole_above_the_line(tmp_path: Path) -> Non
             assert "pulses," not in terminal.shown
             writer.put("/start_pulse_id/1")
             writer.put("/stop_pulse_id/80")
-            terminal.wait_for("60 pulses, ")
+            terminal.wait_for("60 of 80 pulses, ")
             source.send_range(61, 80)
             assert terminal.ended() == ExitCode.COMPLETE
             shown = terminal.shown

@@ -68,6 +68,14 @@ def test_without_a_stop_pulse_nothing_is_foreseen(selection: Selection) -> None:
     assert recording_of(1, selection=selection).forecast(on_disk) == Forecast()
 
 
+@pytest.mark.parametrize(("modulo", "rows"), [(1, 4 + 69), (10, 4 + 6)])
+def test_as_many_rows_are_foreseen_as_pulses_are_still_due(modulo: int, rows: int) -> None:
+    selection = Selection(PulseBound(95), PulseBound(199))
+    recording = recording_of(100, 110, 120, 130, selection=selection, channel=scalar(modulo=modulo))
+    assert recording.expected_rows == rows
+    assert recording.statistics(connected=True, output_file="", file_bytes=0).expected_rows == rows
+
+
 def test_the_last_message_seen_is_told_even_if_it_is_not_written() -> None:
     recording = recording_of(5, 6, selection=Selection(PulseBound(100)))
     statistics = recording.statistics(connected=True, output_file="", file_bytes=0)

@@ -16,6 +16,7 @@ from sf_bsread_writer.acquire.recording import Recording
 from sf_bsread_writer.acquire.report import Notes, Report
 from sf_bsread_writer.acquire.selection import PulseBound, Selection, TimeBound
 from sf_bsread_writer.cli import main
+from sf_bsread_writer.cli import recover as cli_recover
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.hdf5.file import PulseFile
 from sf_bsread_writer.hdf5.place import journal_path
@@ -156,6 +157,14 @@ def test_a_file_that_was_closed_and_not_renamed_gets_its_name(tmp_path: Path, ca
     assert recover(tmp_path / "run.h5.partial") is ExitCode.COMPLETE
     assert "was complete but for its name" in capsys.readouterr().out
     assert (tmp_path / "run.h5").read_bytes() == before
+
+
+def test_a_recovery_that_takes_long_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli_recover, "TELL_INTERVAL_S", 0.0)
+    assert recover(leave(tmp_path, asked(100, 109))) is ExitCode.COMPLETE
+    assert capsys.readouterr().err.splitlines() == ["1 of 2 channels completed, 0:00 left", "2 channels completed"]
 
 
 def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
