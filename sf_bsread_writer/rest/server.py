@@ -21,6 +21,7 @@ from litestar.types import Receive, Scope, Send
 
 from sf_bsread_writer.errors import SetupError
 from sf_bsread_writer.rest.events import audience_of
+from sf_bsread_writer.rest.headers import NOT_GUESSED, strictly
 from sf_bsread_writer.rest.protocol import TimedProtocol
 
 _logger = logging.getLogger(__name__)
@@ -28,11 +29,6 @@ _logger = logging.getLogger(__name__)
 _BACKLOG = 128
 _MAX_CONNECTIONS = 256  # existing clients open one for each request; who has more open has gone wild and gets HTTP 503
 _KEEP_ALIVE_S = 5
-_HEADERS = [  # a browser that is led here shows nothing but what it is told, runs nothing, and keeps nothing
-    ("x-content-type-options", "nosniff"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("cache-control", "no-store"),
-]
 _POLL_S = 0.002
 
 
@@ -127,7 +123,7 @@ def _uvicorn_server(app: Litestar) -> uvicorn.Server:
 
     async def cancellable(scope: Scope, receive: Receive, send: Send) -> None:
         with contextlib.suppress(asyncio.CancelledError):  # uvicorn would log a request that was cut off as a bug
-            await app(scope, receive, send)
+            await app(scope, receive, strictly(send))
 
     config = uvicorn.Config(
         cancellable,
@@ -145,7 +141,7 @@ def _uvicorn_server(app: Litestar) -> uvicorn.Server:
         limit_concurrency=_MAX_CONNECTIONS,
         backlog=_BACKLOG,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        headers=_HEADERS,
+        headers=[NOT_GUESSED],
     )
     config.load()
     server = uvicorn.Server(config)

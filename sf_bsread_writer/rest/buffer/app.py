@@ -6,13 +6,14 @@ from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.assemble import assemble
 from sf_bsread_writer.rest.buffer.handlers import HANDLERS
 from sf_bsread_writer.rest.guard import Guard
+from sf_bsread_writer.rest.pages import pages
 
 
 def build_app(relay: Relay, guard: Guard | None = None) -> Litestar:
     """The application that shows this buffer to those that the guard lets through."""
     return assemble(
         relay,
-        HANDLERS,
+        [*HANDLERS, *pages("buffer.html")],
         guard,
         title="sf_bsread_buffer",
         description="What the buffer holds, receives and sends. Nothing can be changed here.",
