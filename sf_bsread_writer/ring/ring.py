@@ -3,7 +3,7 @@
 Retention is by messages or by memory, whichever bites first. By messages: who starts a replay gets at most the last
 ``max_messages``. The bytes of older ones stay readable a little longer, until the segment after theirs is as old, so that a
 client that is only a moment late, or a burst larger than the ring, costs nothing. By memory: the oldest segment is recycled with
-everything in it when the pool has no other.
+everything in it when the pool has no other. A `Hold` suspends the first of the two, never the second.
 
 A ring with a store begins with what the store has kept of the one before it: same messages, sequence numbers and arrival times.
 """
@@ -32,7 +32,8 @@ class RingStatistics:
 
     ``messages`` can be replayed; ``message_bytes`` also has those before them that are still in memory. ``received_messages``
     does not count those that were in the store.
-    ``evicted_by_memory``: messages that ``max_messages`` would have kept and the memory limit did not.
+    ``evicted_by_memory``: messages that ``max_messages`` would have kept and the memory limit did not. There are more than
+    ``max_messages`` for as long as a `Hold` keeps them.
     """
 
     messages: int
@@ -42,6 +43,24 @@ class RingStatistics:
     newest_pulse_id: int | None
     evicted_by_memory: int
     memory: PoolStatistics
+
+
+class Hold:
+    """Keeps messages from one sequence number on although they are older than ``max_messages``, as long as memory allows.
+
+    For whoever needs a moment to come and read them; meanwhile everybody can. Made by `Ring.hold`.
+    """
+
+    def __init__(self, ring: "Ring") -> None:
+        self._ring = ring
+
+    def advance(self, sequence: int) -> None:
+        """Lets those before this one go; what went does not come back."""
+        self._ring._advance_hold(self, sequence)
+
+    def release(self) -> None:
+        """Lets all of them go; may be called again."""
+        self._ring._release_hold(self)
 
 
 @dataclass(slots=True)
@@ -72,6 +91,7 @@ class Ring:
         self._held: deque[_Held] = deque()
         self._views: dict[int, memoryview] = {}
         self._evicted_by_memory = 0
+        self._holds: dict[Hold, int] = {}
         kept = store.load(memory_limit_bytes, segment_bytes) if store else ()
         self.log = Log(kept[0].blocks[0].first if kept else store.next if store else 0)
         for each in kept:
@@ -81,7 +101,7 @@ class Ring:
     @property
     def oldest(self) -> int:
         """Sequence number of the oldest message that a replay can start with."""
-        return max(self.log.oldest, self.log.next - self.max_messages)
+        return max(self.log.oldest, min((self._oldest_by_number, *self._holds.values())))
 
     @property
     def next(self) -> int:
@@ -117,6 +137,12 @@ class Ring:
         self._held[-1].stop = self.next
         self._release_old()
 
+    def hold(self, sequence: int) -> Hold:
+        """Keeps the messages that can be replayed now, from ``sequence`` on, until it is released."""
+        hold = Hold(self)
+        self._holds[hold] = max(sequence, self.oldest)
+        return hold
+
     def view(self, serial: int) -> memoryview:
         """The bytes of one held segment. Raises KeyError if it is not held (any more)."""
         return self._views[serial]
@@ -142,6 +168,19 @@ class Ring:
             memory=self.pool.statistics(),
         )
 
+    @property
+    def _oldest_by_number(self) -> int:
+        return self.log.next - self.max_messages
+
+    def _advance_hold(self, hold: Hold, sequence: int) -> None:
+        if sequence > self._holds.get(hold, sequence):
+            self._holds[hold] = sequence
+            self._release_old()
+
+    def _release_hold(self, hold: Hold) -> None:
+        if self._holds.pop(hold, None) is not None:
+            self._release_old()
+
     def _take_over(self, kept: Kept) -> None:
         segment = self.pool.adopt(kept.memory)
         self._hold(segment)
@@ -161,13 +200,14 @@ class Ring:
         """The pool's last resort: gives up the oldest segment. False if that is the one being filled, which frees nothing."""
         if not self._held or self._held[0].segment.pins > 1:
             return False
-        lost = max(0, self._held[0].stop - self.oldest)
+        oldest = max(self.log.oldest, self._oldest_by_number)  # what only a hold keeps is no loss
+        lost = max(0, self._held[0].stop - oldest)
         if lost and not self._evicted_by_memory:
             logger.warning(
                 "The memory limit of %d MiB is reached with %d messages, before the %d of --buffer_length: older ones go; "
                 "give a higher --memory_limit to keep more",
                 self.pool.limit_bytes >> 20,
-                self.next - self.oldest,
+                self.next - oldest,
                 self.max_messages,
             )
         self._evicted_by_memory += lost

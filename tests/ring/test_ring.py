@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.ring.cursor import Cursor
-from sf_bsread_writer.ring.ring import Ring
+from sf_bsread_writer.ring.ring import Hold, Ring
 from sf_bsread_writer.ring.segment import Segment
 
 SEGMENT_BYTES = 256
@@ -162,6 +162,43 @@ def test_the_segment_being_filled_is_not_reclaimed() -> None:
     assert kept(ring) == source.messages
 
 
+def test_what_is_held_stays_beyond_the_number_of_messages_until_it_is_read_or_let_go() -> None:
+    ring = Ring(5, 100 * SEGMENT_BYTES, segment_bytes=SEGMENT_BYTES)
+    source = Source(ring)
+    source.put([40] * 20, list(range(20)))
+    hold = ring.hold(0)  # 0 to 14 can be replayed no more
+    for _ in range(10):
+        source.put([40] * 10, list(range(10)))
+    assert kept(ring) == source.messages[15:]
+    assert ring.statistics().evicted_by_memory == 0
+    hold.advance(60)
+    hold.advance(50)
+    assert kept(ring) == source.messages[60:]
+    other = ring.hold(80)
+    hold.release()
+    hold.release()
+    hold.advance(0)
+    assert kept(ring) == source.messages[80:]
+    other.release()
+    assert kept(ring) == source.messages[-5:]
+    assert len(ring.log) <= 20  # whole segments of what was held are free again
+
+
+def test_memory_goes_before_a_hold_and_what_only_that_kept_is_not_counted_as_lost(caplog: pytest.LogCaptureFixture) -> None:
+    ring = Ring(5, 8 * SEGMENT_BYTES, segment_bytes=SEGMENT_BYTES)
+    source = Source(ring)
+    source.put([50] * 5, list(range(5)))
+    hold = ring.hold(ring.oldest)
+    for _ in range(30):
+        source.put([50] * 5, list(range(5)))
+    assert 5 < len(kept(ring)) <= 40
+    assert kept(ring) == source.messages[-len(kept(ring)) :]
+    assert ring.statistics().memory.allocated_bytes <= 8 * SEGMENT_BYTES
+    assert (ring.statistics().evicted_by_memory, caplog.messages) == (0, [])
+    hold.release()
+    assert kept(ring) == source.messages[-5:]
+
+
 class Reader:
     """A client without a socket: keeps what it was sent; has copied out what was under way when a segment went."""
 
@@ -236,6 +273,7 @@ class RingMachine(RuleBasedStateMachine):
         self.ring = Ring(max_messages, segments * SEGMENT_BYTES, segment_bytes=SEGMENT_BYTES, released=self.released)
         self.source = Source(self.ring)
         self.readers: list[Reader] = []
+        self.holds: list[tuple[Hold, int]] = []
 
     def released(self, serial: int) -> None:
         for reader in self.readers:
@@ -277,11 +315,29 @@ class RingMachine(RuleBasedStateMachine):
         if which < len(self.readers):
             self.readers[which].jump(target)
 
+    @rule(back=st.integers(0, 60))
+    def hold(self, back: int) -> None:
+        wanted, oldest = self.ring.next - back, self.ring.oldest
+        self.holds.append((self.ring.hold(wanted), max(wanted, oldest)))
+
+    @rule(which=st.integers(0, 3), further=st.integers(-5, 30))
+    def read_past(self, which: int, further: int) -> None:
+        if which < len(self.holds):
+            hold, sequence = self.holds[which]
+            hold.advance(sequence + further)
+            self.holds[which] = (hold, max(sequence, sequence + further))
+
+    @rule(which=st.integers(0, 3))
+    def let_go(self, which: int) -> None:
+        if which < len(self.holds):
+            self.holds.pop(which)[0].release()
+
     @invariant()
     def the_ring_holds_the_newest_messages(self) -> None:
         newest = self.source.messages
         assert self.ring.next == len(newest)
-        assert self.ring.next - self.ring.oldest <= self.ring.max_messages
+        held = [sequence for _, sequence in self.holds]
+        assert self.ring.oldest == max(self.ring.log.oldest, min([self.ring.next - self.ring.max_messages, *held]))
         assert kept(self.ring) == newest[self.ring.oldest :]
         memory = self.ring.statistics().memory
         assert memory.allocated_bytes <= memory.limit_bytes
