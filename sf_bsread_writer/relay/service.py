@@ -33,7 +33,8 @@ logger = logging.getLogger(__name__)
 class RelayStatistics:
     """The whole buffer at one moment. ``lost_messages`` counts what clients, those that left included, were overtaken by.
 
-    ``seconds`` have passed since it was made, ``newest_age_s`` since the newest message arrived, None if there is none.
+    ``seconds`` have passed since it was made, ``oldest_age_s`` and ``newest_age_s`` since the oldest and the newest message that
+    can be replayed arrived, None if there is none.
     """
 
     ring: RingStatistics
@@ -43,6 +44,7 @@ class RelayStatistics:
     lost_messages: int
     seconds: float
     rate_hz: float
+    oldest_age_s: float | None
     newest_age_s: float | None
 
 
@@ -135,6 +137,7 @@ class Relay:
             lost_messages=self._lost_by_gone_clients + sum(client.lost_messages for client in clients),
             seconds=time.monotonic() - self._began_s,
             rate_hz=ring.rate_hz(now_ns),
+            oldest_age_s=ring.age_s(ring.oldest, now_ns) if len(ring.log) else None,
             newest_age_s=ring.age_s(ring.next - 1, now_ns) if len(ring.log) else None,
         )
 

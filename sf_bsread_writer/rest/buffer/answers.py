@@ -11,7 +11,7 @@ from sf_bsread_writer.relay.service import Relay
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """The buffer in short. ``newest_age_s`` is how long ago the newest message arrived, None if there is none."""
+    """The buffer in short. The ages are how long ago the oldest and the newest message arrived, None if there is none."""
 
     state: Literal["connected", "no source"]
     source: str
@@ -19,6 +19,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     oldest_pulse_id: int | None
     newest_pulse_id: int | None
+    oldest_age_s: float | None
     newest_age_s: float | None
     clients: int
     seconds: float
@@ -35,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
             messages=now.ring.messages,
             oldest_pulse_id=now.ring.oldest_pulse_id,
             newest_pulse_id=now.ring.newest_pulse_id,
+            oldest_age_s=now.oldest_age_s,
             newest_age_s=now.newest_age_s,
             clients=len(now.clients),
             seconds=now.seconds,
@@ -61,6 +63,7 @@ class RingContents(msgspec.Struct, frozen=True, kw_only=True):
     message_bytes: int
     oldest_pulse_id: int | None
     newest_pulse_id: int | None
+    oldest_age_s: float | None
     newest_age_s: float | None
     evicted_by_memory: int
     memory_used_bytes: int
@@ -111,6 +114,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
                 message_bytes=ring.message_bytes,
                 oldest_pulse_id=ring.oldest_pulse_id,
                 newest_pulse_id=ring.newest_pulse_id,
+                oldest_age_s=now.oldest_age_s,
                 newest_age_s=now.newest_age_s,
                 evicted_by_memory=ring.evicted_by_memory,
                 memory_used_bytes=memory.used_bytes,
