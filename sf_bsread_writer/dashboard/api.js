@@ -1,1 +1,155 @@
-export {};
+// Asks the buffer: with a timeout, one request of a kind at a time, and only while somebody looks.
+
+import { byId, element, keep, setText } from "./dom.js";
+
+const TIMEOUT_MS = 10_000;
+const LATE_MS = 4_000; // after a failure, at least this long until the next try
+
+/** An answer that says what is wrong; `status` is the HTTP code, 0 if there was no answer at all. */
+export class Problem extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+
+/** Whether the buffer answers: `reachable`, null as long as nobody knows, and `since` when. Tells of changes by an event. */
+export const link = Object.assign(new EventTarget(), {
+  reachable: null,
+  since: new Date(),
+  set(reachable) {
+    if (this.reachable === reachable) return;
+    this.reachable = reachable;
+    this.since = new Date();
+    this.dispatchEvent(new Event("change"));
+  },
+});
+
+/** The JSON that a path answers with; throws Problem. `body` makes it a POST unless a method is given. */
+export async function ask(path, { body, method = body === undefined ? "GET" : "POST", headers = {}, signal } = {}) {
+  const ending = new AbortController();
+  const end = () => ending.abort();
+  const late = setTimeout(end, TIMEOUT_MS);
+  signal?.addEventListener("abort", end, { once: true });
+  try {
+    const response = await fetch(path, {
+      method,
+      headers: body === undefined ? headers : { "content-type": "application/json", ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: ending.signal,
+    });
+    const answer = await response.json();
+    link.set(true);
+    if (!response.ok) throw new Problem(response.status, reasonIn(answer) ?? `${path}: HTTP ${response.status}`);
+    return answer;
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    if (signal?.aborted) throw new Problem(0, "nobody waits for it any more");
+    if (ending.signal.aborted) throw new Problem(0, `no answer within ${TIMEOUT_MS / 1000} s`);
+    if (error instanceof SyntaxError) throw new Problem(0, `the answer of ${path} is not JSON`);
+    link.set(false);
+    throw new Problem(0, "the buffer cannot be reached");
+  } finally {
+    clearTimeout(late);
+    signal?.removeEventListener("abort", end);
+  }
+}
+
+function reasonIn(answer) {
+  const text = answer.detail ?? answer.status;
+  const more = Array.isArray(answer.extra) ? answer.extra.map((part) => `${part.key ?? "value"}: ${part.message}`) : [];
+  return text === undefined ? undefined : [text, ...more].join("; ");
+}
+
+const wrong = new Map();
+
+/** Shows what is wrong with a part of the page, in words; null when it is well again. */
+export function tell(part, text) {
+  if (text === null ? !wrong.has(part) : wrong.get(part) === text) return;
+  if (text === null) wrong.delete(part);
+  else wrong.set(part, text);
+  keep(byId("errors"), [...wrong], ([name]) => name, makeComplaint, (line, [name, said]) =>
+    setText(line.firstChild, `${name}: ${said}`),
+  );
+}
+
+function makeComplaint([part]) {
+  const button = element("button", { type: "button", "aria-label": `Dismiss: ${part}` }, "Dismiss");
+  button.addEventListener("click", () => tell(part, null));
+  return element("p", {}, element("span"), button);
+}
+
+/** Does something every so often: only while `target` can be seen, and never again before it is done. */
+export class Poll {
+  #target;
+  #period_ms;
+  #work;
+  #part;
+  #watch;
+  #inSight = false;
+  #timer = null;
+  #running = null;
+  #lastBegan = -Infinity;
+  #failures = 0;
+
+  /** `work` is given an AbortSignal; what it throws is told of under the name `part`. */
+  constructor(part, target, period_ms, work) {
+    this.#part = part;
+    this.#target = target;
+    this.#period_ms = period_ms;
+    this.#work = work;
+    this.#watch = new IntersectionObserver((entries) => {
+      this.#inSight = entries.at(-1).isIntersecting;
+      this.#arrange();
+    });
+  }
+
+  start() {
+    document.addEventListener("visibilitychange", this.#arrange);
+    this.#watch.observe(this.#target);
+    return this;
+  }
+
+  stop() {
+    document.removeEventListener("visibilitychange", this.#arrange);
+    this.#watch.disconnect();
+    this.#inSight = false;
+    this.#running?.abort();
+    this.#running = null;
+    clearTimeout(this.#timer);
+    tell(this.#part, null);
+  }
+
+  /** At once, if it is in sight: what runs now is about something else and is given up. */
+  again() {
+    this.#running?.abort();
+    this.#running = null;
+    this.#lastBegan = -Infinity;
+    this.#arrange();
+  }
+
+  #arrange = () => {
+    clearTimeout(this.#timer);
+    if (this.#running !== null || !this.#inSight || document.visibilityState === "hidden") return;
+    const pause_ms = this.#failures > 0 ? Math.max(this.#period_ms, LATE_MS) : this.#period_ms;
+    this.#timer = setTimeout(() => this.#run(), Math.max(0, this.#lastBegan + pause_ms - performance.now()));
+  };
+
+  async #run() {
+    const running = new AbortController();
+    this.#running = running;
+    this.#lastBegan = performance.now();
+    let said = null;
+    try {
+      await this.#work(running.signal);
+    } catch (error) {
+      if (!(error instanceof Problem)) console.error(error);
+      said = error.message;
+    }
+    if (this.#running !== running) return; // somebody else has taken over, or it was stopped
+    this.#running = null;
+    this.#failures = said === null ? 0 : this.#failures + 1;
+    tell(this.#part, link.reachable === false ? null : said); // that nothing can be reached is said at the top
+    this.#arrange();
+  }
+}
