@@ -7,6 +7,8 @@ from fuzz.make import damaged
 from fuzz.target import Input, Target, pieces
 from sf_bsread_writer.errors import PeerError, UsageError
 from sf_bsread_writer.zmtp.extension import (
+    ClientList,
+    ClientsRequest,
     ClientWishes,
     Holdings,
     Lost,
@@ -153,6 +155,8 @@ def _command(random: Random) -> bytes:
             encode_extension(StartRequest(generation=n, at=random.choice(("oldest", "now", "pulse 5", f"arrival {INT64_MAX}")))),
             encode_extension(MarkRequest(token=n)),
             encode_extension(Marked(token=1, now_ns=n)),
+            encode_extension(ClientsRequest()),
+            encode_extension(ClientList(now_ns=n, connected=n, clients=())),
             encode_extension(Lost(messages=n, first_sequence=n)),
             encode_extension(
                 Started(generation=n, now_ns=n, oldest_pulse_id=None, newest_pulse_id=n, messages=n, first_sequence=n)

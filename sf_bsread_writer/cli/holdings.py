@@ -1,4 +1,4 @@
-"""Asks a buffer again and again what it holds, on one connection; the buffer's log then tells of one client only."""
+"""Asks a buffer again and again what it holds and who reads it, on one connection; its log then tells of one client only."""
 
 import asyncio
 from types import TracebackType
@@ -8,6 +8,8 @@ from sf_bsread_writer.errors import PeerError
 from sf_bsread_writer.zmtp.address import parse_address
 from sf_bsread_writer.zmtp.connection import Connection
 from sf_bsread_writer.zmtp.extension import (
+    ClientList,
+    ClientsRequest,
     Started,
     StartPoint,
     StartRequest,
@@ -43,8 +45,16 @@ class HoldingsWatch:
 
     def ask(self) -> Started | None:
         """What the buffer holds now; None while it cannot be reached."""
+        answer = self._ask(b"")
+        return None if answer is None else answer[0]
+
+    def ask_for_clients(self) -> tuple[Started, ClientList | None] | None:
+        """The same, and its clients; None for these if it is a buffer that does not know the question."""
+        return self._ask(encode_extension(ClientsRequest()))
+
+    def _ask(self, question: bytes) -> tuple[Started, ClientList | None] | None:
         try:
-            return self._answer(self._connection or self._connect())
+            return self._answer(self._connection or self._connect(), question)
         except OSError:  # PeerError too
             self._hang_up()
             return None
@@ -61,9 +71,11 @@ class HoldingsWatch:
             self._connection.close()
             self._connection = None
 
-    def _answer(self, connection: Connection) -> Started:
+    def _answer(self, connection: Connection, question: bytes) -> tuple[Started, ClientList | None]:
+        """What is asked before a start is answered before it, or never."""
         self._asked += 1
-        connection.socket.sendall(encode_extension(StartRequest(generation=self._asked, at="hold")))
+        connection.socket.sendall(question + encode_extension(StartRequest(generation=self._asked, at="hold")))
+        clients: ClientList | None = None
         while True:
             body = self._command_body()
             if body is None:
@@ -71,8 +83,12 @@ class HoldingsWatch:
                 if not data:
                     raise PeerError(f"{self._address} closed the connection")
                 self._received += data
-            elif isinstance(answer := decode_extension(*parse_command(body)), Started) and answer.generation == self._asked:
-                return answer
+                continue
+            match decode_extension(*parse_command(body)):
+                case ClientList() as clients:
+                    pass
+                case Started(generation=self._asked) as started:
+                    return started, clients
 
     def _command_body(self) -> bytes | None:
         """The next whole command received, None if there is none; a client that holds is sent nothing else."""

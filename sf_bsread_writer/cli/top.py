@@ -14,7 +14,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "top",
         help="show a live stream as a table",
         description="Connects to a buffer or a source as one more client, takes the live stream, and shows each second its rate, "
-        "gaps and latency, what the buffer holds, and the rate and last value of each channel. On a terminal, q or Ctrl-C ends "
+        "gaps and latency, what the buffer holds, its clients and how far they are behind, and the rate and last value of each "
+        "channel. On a terminal, q or Ctrl-C ends "
         "it; elsewhere it prints a table each second.",
         epilog=examples(
             "sf_bsread top tcp://buffer:8082",

@@ -1,6 +1,7 @@
 """Connects to a stream for ``sf_bsread top``, and shows what a `Tally` says of it again and again.
 
-The buffer is asked on the same road as a writer's, and for the live stream only: its other clients notice nothing. A plain PUSH
+The buffer is asked on the same road as a writer's, and for the live stream only: its other clients notice nothing. On a second
+connection it is asked what it holds and who its clients are: an answer there does not wait behind messages. A plain PUSH
 source gives each message to one client only: looking at it takes messages from whoever needs them, so that has to be asked for.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from sf_bsread_writer.acquire.receive import BadMessage, Connected, Disconnected, Overtaken, Pulses, StreamEvent, ZmtpStream
+from sf_bsread_writer.cli.clients import ClientTable
 from sf_bsread_writer.cli.columns import printable
 from sf_bsread_writer.cli.holdings import HoldingsWatch
 from sf_bsread_writer.cli.tally import Tally, channel_lines, stream_lines
@@ -21,7 +23,7 @@ from sf_bsread_writer.errors import ExitCode, PeerError, SetupError, UsageError
 from sf_bsread_writer.ring.memory import limits_within
 from sf_bsread_writer.ring.segment import MIB, SegmentPool
 from sf_bsread_writer.zmtp.address import Address, parse_address
-from sf_bsread_writer.zmtp.extension import StartPoint, is_buffer
+from sf_bsread_writer.zmtp.extension import ClientList, Started, StartPoint, is_buffer
 from sf_bsread_writer.zmtp.handshake import Refused, SocketType
 from sf_bsread_writer.zmtp.peer import HungUp, Mode, WrongRole, connect
 
@@ -78,6 +80,7 @@ async def _watch(args: argparse.Namespace, address: Address) -> int:
     has_holdings, mode = await _kind_of(address, args.mode)
     tally = Tally(args.channel)
     watched = _Stream(address, mode, tally)
+    clients = ClientTable()
     ended = asyncio.Event()
     with ExitStack() as stack:
         holdings = stack.enter_context(HoldingsWatch(str(address), name=f"{NAME}, holdings")) if has_holdings else None
@@ -88,21 +91,33 @@ async def _watch(args: argparse.Namespace, address: Address) -> int:
             if args.once:
                 await _wait(watched.first, deadline_s, args.interval)
                 tally.snapshot(1.0)  # begins anew: how long the first message was waited for says nothing of the rate
+                _client_lines(clients, (await _asked(holdings))[1])
             while not ended.is_set():
                 begun_s = time.monotonic()
                 await _wait(ended, deadline_s, args.interval)
                 if running.done():
                     running.result()
-                held = None if holdings is None else await asyncio.to_thread(holdings.ask)
+                held, listed = await _asked(holdings)
                 above = [f"{address}: {_held_text(held.messages, held.oldest_pulse_id)}" if held else str(address)]
-                snapshot = tally.snapshot(time.monotonic() - begun_s, most=room())
-                show([*above, *stream_lines(snapshot), *watched.lines(), "", *channel_lines(snapshot)])
+                rows = room()
+                below = _client_lines(clients, listed, most=None if rows is None else max(1, rows // 3))
+                snapshot = tally.snapshot(time.monotonic() - begun_s, most=None if rows is None else max(1, rows - len(below)))
+                show([*above, *stream_lines(snapshot), *watched.lines(), *below, "", *channel_lines(snapshot)])
                 if args.once or (deadline_s is not None and time.monotonic() >= deadline_s):
                     break
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
     return ExitCode.COMPLETE
+
+
+async def _asked(holdings: HoldingsWatch | None) -> tuple[Started | None, ClientList | None]:
+    answer = None if holdings is None else await asyncio.to_thread(holdings.ask_for_clients)
+    return answer or (None, None)
+
+
+def _client_lines(clients: ClientTable, listed: ClientList | None, *, most: int | None = None) -> list[str]:
+    return [] if listed is None else ["", *clients.lines(listed, most=most)]
 
 
 def _held_text(messages: int, oldest: int | None) -> str:

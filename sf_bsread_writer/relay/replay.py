@@ -26,6 +26,7 @@ from sf_bsread_writer.ring.log import Rows
 from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.zmtp.connection import unanswered
 from sf_bsread_writer.zmtp.extension import (
+    ClientsRequest,
     ClientWishes,
     Lost,
     Marked,
@@ -89,6 +90,7 @@ class Client:
     """A connection and its cursor; calls ``gone`` once, with the reason, when the connection has ended.
 
     ``clock`` tells arrival times. ``receive_now`` is called before a "now": it takes in what has come but was not looked at yet.
+    ``list_clients`` is the answer to who asks for all of them.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Client:
         copies: CopyBudget,
         clock: Callable[[], int],
         receive_now: Callable[[], None],
+        list_clients: Callable[[], bytes],
         gone: Callable[["Client", str], None],
     ) -> None:
         self.name = wishes.name or connection.peer_address
@@ -108,6 +111,7 @@ class Client:
         self._ring = ring
         self._clock_ns = clock
         self._receive_now = receive_now
+        self._list_clients = list_clients
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._complaints = Complaints(logger)
@@ -119,6 +123,7 @@ class Client:
         self._copies = copies
         self._copied_bytes = 0  # taken from there
         self._words = bytearray()  # for after the present slice
+        self._is_listed = False  # the clients are, in these words: who asks again before they are sent gets no second list
         self._marks: deque[_Mark] = deque()
         self._serial = -1  # of the slice under way
         self._cursor = Cursor(self._position(StartPoint("live") if self._is_sub else wishes.start))
@@ -262,6 +267,7 @@ class Client:
             self._serial = part.serial
         self._outbox.put(bytes(self._words), parts)
         self._words.clear()
+        self._is_listed = False
         return bool(self._outbox)
 
     def _next_slice(self) -> Slice | None:
@@ -327,6 +333,9 @@ class Client:
                     self._receive_now()
                     answer = encode_extension(Marked(token=token, now_ns=self._clock_ns()))
                     self._marks.append(_Mark(self._ring.next, answer))
+                case ClientsRequest():
+                    self._words += b"" if self._is_listed else self._list_clients()
+                    self._is_listed = True
                 case _:
                     assert_never(request)
         if len(self._words) > _MOST_WORDS_BYTES or len(self._marks) > _MOST_MARKS:

@@ -6,6 +6,7 @@ neither a fast source nor a client that has much to catch up on keeps the others
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +22,22 @@ from sf_bsread_writer.relay.outbox import CopyBudget
 from sf_bsread_writer.relay.replay import Client, ClientStatistics
 from sf_bsread_writer.ring.ring import Ring, RingStatistics
 from sf_bsread_writer.ring.store import Store
-from sf_bsread_writer.zmtp.extension import ClientWishes, holdings_properties
+from sf_bsread_writer.zmtp.extension import (
+    MOST_LISTED,
+    ClientList,
+    ClientWishes,
+    ListedClient,
+    encode_extension,
+    holdings_properties,
+)
 from sf_bsread_writer.zmtp.handshake import Announcement, Ready, serving_role
 from sf_bsread_writer.zmtp.listener import Listener, ListenerStatistics
 from sf_bsread_writer.zmtp.peer import Connection
 
 logger = logging.getLogger(__name__)
+
+LIST_S = 0.2
+"""As long as a list of the clients counts as new: making it costs the same however many ask for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,7 @@ class Relay:
             admits=self._admits,
         )
         self._clients: dict[Client, None] = {}
+        self._client_list, self._listed_s = b"", -math.inf
         self._copies = CopyBudget(config.copies_bytes)
         self._lost_by_gone_clients = 0
         self._stopping: asyncio.Event | None = None
@@ -191,12 +203,20 @@ class Relay:
             copies=self._copies,
             clock=self._clock,
             receive_now=self._ingest.receive_now,
+            list_clients=self._list_clients,
             gone=self._gone,
         )
         self._clients[client] = None
         origin = "" if client.name == connection.peer_address else f" from {connection.peer_address}"
         logger.info("Client %s connected%s (%s)", client.name, origin, connection.ready.socket_type)
         client.start()
+
+    def _list_clients(self) -> bytes:
+        now_s = time.monotonic()
+        if now_s - self._listed_s >= LIST_S:
+            self._listed_s = now_s
+            self._client_list = encode_extension(_listed([client.statistics() for client in self._clients], self._clock()))
+        return self._client_list
 
     def _gone(self, client: Client, reason: str) -> None:
         del self._clients[client]
@@ -210,6 +230,24 @@ class Relay:
             statistics.sent_bytes,
             statistics.lost_messages,
         )
+
+
+def _listed(clients: Sequence[ClientStatistics], now_ns: int) -> ClientList:
+    """What clients are told of each other."""
+    behind = sorted(range(len(clients)), key=lambda index: clients[index].lag_messages, reverse=True)
+    told = [clients[index] for index in sorted(behind[:MOST_LISTED])]
+    listed = tuple(
+        ListedClient(
+            name=client.name,
+            address=client.address,
+            sent_messages=client.sent_messages,
+            lag_messages=client.lag_messages,
+            lag_s=client.lag_s,
+            lost_messages=client.lost_messages,
+        )
+        for client in told
+    )
+    return ClientList(now_ns=now_ns, connected=len(clients), clients=listed)
 
 
 def _config_and_ring(config: BufferConfig, released: Callable[[int], None]) -> tuple[BufferConfig, Ring]:

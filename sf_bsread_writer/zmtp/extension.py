@@ -14,11 +14,11 @@ In READY, client to buffer; any libzmq client can send them with the socket opti
 In READY, buffer to client, in decimal: ``X-Bsread-Buffer`` = 1, ``X-Messages``, and unless the buffer is empty
 ``X-Oldest-Pulse-Id`` and ``X-Newest-Pulse-Id``.
 
-Commands, client to buffer: `StartRequest` (moves this client's cursor; answered in order by `Started`) and `MarkRequest`
-(answered in order by `Marked`, once everything that had arrived when it was received has been sent). Buffer to client: these
-answers, `Lost` (the client was overtaken by the ring) and `RunAnnouncement` (before each run of messages, to a client that
-asked for it). All are JSON, but the last is binary: int64, little-endian, first the sequence number, then the arrival times.
-
+Commands, client to buffer: `StartRequest` (moves this client's cursor; answered in order by `Started`), `MarkRequest`
+(answered in order by `Marked`, once everything that had arrived when it was received has been sent) and `ClientsRequest`
+(answered by `ClientList`). Buffer to client: these answers, `Lost` (the client was overtaken by the ring) and `RunAnnouncement`
+(before each run of messages, to a client that asked for it). All are JSON, but the last is binary: int64, little-endian, first
+the sequence number, then the arrival times.
 """
 
 from collections.abc import Mapping
@@ -38,6 +38,9 @@ StartKind = Literal["oldest", "live", "hold", "now", "pulse", "arrival"]
 _INT64_MAX = 2**63 - 1
 _Number = Annotated[int, msgspec.Meta(ge=0, le=_INT64_MAX)]
 """Of messages, instants and pulses: what int64 can hold, since it is put into arrays."""
+
+MOST_LISTED = 64
+"""Clients in one answer: more than a person reads, and less than 64 KiB whatever their names are."""
 
 _WITH_VALUE = ("pulse", "arrival")
 _MAX_NAME_CHARACTERS = 100
@@ -125,6 +128,32 @@ class Marked(msgspec.Struct, frozen=True, kw_only=True):
     now_ns: _Number
 
 
+class ClientsRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Client to buffer: who is connected?"""
+
+
+class ListedClient(msgspec.Struct, frozen=True, kw_only=True):
+    """One client of a buffer; ``lag_s`` is how long ago its next message arrived, ``lost_messages`` it was overtaken by."""
+
+    name: str
+    address: str
+    sent_messages: _Number
+    lag_messages: _Number
+    lag_s: float
+    lost_messages: _Number
+
+
+class ClientList(msgspec.Struct, frozen=True, kw_only=True):
+    """Buffer to client: how many are ``connected``, and at most `MOST_LISTED` of them, the longest connected first.
+
+    Of more than that these are the ones furthest behind. ``now_ns`` is when it was so, by the buffer's clock.
+    """
+
+    now_ns: _Number
+    connected: _Number
+    clients: tuple[ListedClient, ...]
+
+
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
     """Buffer to client: you were overtaken; ``messages`` messages, the first numbered ``first_sequence``, will never come."""
 
@@ -142,13 +171,15 @@ class RunAnnouncement(NamedTuple):
     arrivals_ns: NDArray[np.int64]
 
 
-JsonCommand = StartRequest | Started | MarkRequest | Marked | Lost
+JsonCommand = StartRequest | Started | MarkRequest | Marked | ClientsRequest | ClientList | Lost
 
 _NAMES: dict[type[JsonCommand], str] = {
     StartRequest: "BSR-START",
     Started: "BSR-STARTED",
     MarkRequest: "BSR-MARK",
     Marked: "BSR-MARKED",
+    ClientsRequest: "BSR-CLIENTS",
+    ClientList: "BSR-CLIENT-LIST",
     Lost: "BSR-LOST",
 }
 _DECODERS: dict[str, msgspec.json.Decoder[JsonCommand]] = {name: msgspec.json.Decoder(type_) for type_, name in _NAMES.items()}

@@ -1,13 +1,13 @@
 """What a client says, cut into values. Pure.
 
-Clients only read, so what they may say is little: PING, subscriptions (SUB only), and the two commands of our own writer. Unknown
+Clients only read, so what they may say is little: PING, subscriptions (SUB only), and the commands of our own programs. Unknown
 commands are passed over; messages, and whatever breaks the framing, end the connection.
 """
 
 from dataclasses import dataclass
 
 from sf_bsread_writer.errors import PeerError
-from sf_bsread_writer.zmtp.extension import MarkRequest, StartRequest, decode_extension
+from sf_bsread_writer.zmtp.extension import ClientsRequest, MarkRequest, StartRequest, decode_extension
 from sf_bsread_writer.zmtp.frames import parse_command, parse_subscription_message, read_frame_header, subscription_change
 
 MAX_REQUEST_BYTES = 64 * 1024
@@ -28,7 +28,7 @@ class Subscription:
     prefix: bytes
 
 
-Request = Ping | Subscription | StartRequest | MarkRequest
+Request = Ping | Subscription | StartRequest | MarkRequest | ClientsRequest
 
 
 class Requests:
@@ -62,7 +62,7 @@ class Requests:
         if change is not None:
             return Subscription(*change) if self._is_sub else None
         command = decode_extension(name, data)
-        return command if isinstance(command, StartRequest | MarkRequest) else None
+        return command if isinstance(command, StartRequest | MarkRequest | ClientsRequest) else None
 
     def _message(self, body: bytes) -> Request:
         # ZMTP 3.0 has no command for it: a subscription is a message.

@@ -4,15 +4,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import zmq
 
 from sf_bsread_writer.cli import main
 from sf_bsread_writer.errors import ExitCode
-from sf_bsread_writer.testing.chain import Buffer, ZmqSource, buffer_of
+from sf_bsread_writer.testing.chain import BALLAST_BYTES, Buffer, ZmqSource, buffer_of, holdings, writer_of
 from sf_bsread_writer.testing.programs import wait_until
 from sf_bsread_writer.testing.terminal import on_terminal
+from sf_bsread_writer.testing.wire import Reader
+from sf_bsread_writer.zmtp.address import parse_address
 
 pytestmark = pytest.mark.system
 
@@ -58,6 +61,37 @@ def test_one_table_of_a_buffers_live_stream(buffer: Buffer, capsys: pytest.Captu
     assert float(rows[-3][3]) > 0
     assert int(float(rows[-3][4])) >= 60
     assert rows[-2][-1] == "ready"
+
+
+def test_a_buffers_clients_are_a_table_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ZmqSource(zmq.XPUB) as source, buffer_of(source.address, "-b", 1000) as buffer:
+        source.wait_for_subscriber()
+        with (
+            writer_of(buffer.address, tmp_path / "run.h5") as writer,
+            Reader(parse_address(buffer.address), X_Name="sleeper") as sleeper,  # it does not read
+        ):
+            writer.put("/start_now")
+            source.send(50, {"A": 50.0, "B:TEXT": "x" * BALLAST_BYTES})
+            with sending(source, 51):
+                wait_until(lambda: (holdings(buffer.address).newest_pulse_id or 0) >= 60, "ten pulses behind the large one")
+                assert main(["top", buffer.address, "--once", "--interval", "0.3"]) == ExitCode.COMPLETE
+            port = sleeper.socket.getsockname()[1]
+    lines = capsys.readouterr().out.splitlines()
+    heading = next(index for index, line in enumerate(lines) if line.startswith("client "))
+    split = lines[heading].index("address")
+    table = {line[:split].strip(): line[split:].split() for line in lines[heading + 1 : heading + 5]}
+    writing = f"sf_bsread_writer:{writer.url.rpartition(':')[2]}"
+    assert sorted(table) == ["sf_bsread top", "sf_bsread top, holdings", writing, "sleeper"]
+    assert table["sleeper"][0] == f"tcp://127.0.0.1:{port}"
+    per_s, behind, by_s, lost = map(float, table["sleeper"][1:])
+    assert (per_s, lost) == (0.0, 0.0)
+    assert behind >= 10
+    assert by_s > 0
+    per_s, behind, _, lost = map(float, table[writing][1:])
+    assert per_s > 10
+    assert (behind < 10, lost) == (True, 0.0)
+    assert lines[heading + 5] == ""
+    assert lines[heading + 6].startswith("channel ")
 
 
 def test_on_a_terminal_it_goes_on_until_q(buffer: Buffer) -> None:

@@ -3,18 +3,22 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from sf_bsread_writer.message.headers import parse_main_header
+from sf_bsread_writer.relay import service
 from sf_bsread_writer.relay.config import BufferConfig
+from sf_bsread_writer.testing.chain import BALLAST_BYTES
 from sf_bsread_writer.testing.messages import message_of
 from sf_bsread_writer.testing.programs import wait_until
 from sf_bsread_writer.testing.relaying import RunningRelay, relaying
 from sf_bsread_writer.testing.wire import Command, Message, Reader, Source
-from sf_bsread_writer.zmtp.extension import MarkRequest, StartRequest, decode_run, encode_extension
+from sf_bsread_writer.zmtp.extension import ClientList, ClientsRequest, MarkRequest, StartRequest, decode_run, encode_extension
 from sf_bsread_writer.zmtp.frames import encode_command, encode_frame, encode_subscribe
 from sf_bsread_writer.zmtp.handshake import SocketType
 
@@ -368,6 +372,56 @@ def test_a_client_that_asks_without_reading_is_hung_up_on(
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
             reader.send(encode_command("PING", bytes(2) + bytes(60_000)) * 1000)
     wait_until(lambda: "asks for more answers than it reads" in caplog.text, "the reason in the log")
+
+
+# The list of clients
+
+
+def clients_told(reader: Reader) -> ClientList:
+    reader.send(encode_extension(ClientsRequest()))
+    _, answer = reader.until("BSR-CLIENT-LIST")
+    return msgspec.json.decode(answer, type=ClientList)
+
+
+def test_who_asks_is_told_of_all_clients_what_statistics_say_of_them(relay: RunningRelay, source: Source) -> None:
+    arrive(relay, source, [small(i) for i in range(5)])
+    with Reader(relay.address, X_Name="archiver") as archiver, Reader(relay.address, X_Name="é", X_Start="hold") as asking:
+        everything(archiver)
+        now = relay.statistics().clients
+        listed = clients_told(asking)
+        assert listed.connected == 2
+        assert [(each.name, each.address, each.sent_messages, each.lag_messages) for each in listed.clients] == [
+            (each.name, each.address, each.sent_messages, each.lag_messages) for each in now
+        ]
+        assert [each.name for each in listed.clients] == ["archiver", "é"]
+        assert listed.clients[0].sent_messages == 5
+        assert abs(listed.now_ns - time.time_ns()) < 5e9
+
+
+def test_of_too_many_clients_those_furthest_behind_are_told(
+    relay: RunningRelay, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MOST_LISTED", 2)
+    monkeypatch.setattr(service, "LIST_S", 0.0)
+    with ExitStack() as stack:
+        readers = {name: stack.enter_context(Reader(relay.address, X_Name=name, X_Start="hold")) for name in "abcd"}
+        for name in "bd":  # these two stand inside a message that the sockets cannot take
+            readers[name].send(start(1, "oldest"))
+            readers[name].until("BSR-STARTED")
+        arrive(relay, source, [large(1, BALLAST_BYTES), *(small(i) for i in range(2, 9))])
+        relay.wait_until(lambda now: [each.lag_messages > 0 for each in now.clients] == [False, True, False, True], "b and d lag")
+        listed = clients_told(readers["a"])
+    assert (listed.connected, [each.name for each in listed.clients]) == (4, ["b", "d"])
+    assert all(each.lag_messages >= 7 for each in listed.clients)
+
+
+def test_who_asks_faster_than_it_reads_gets_one_list(relay: RunningRelay, source: Source) -> None:
+    with Reader(relay.address, X_Start="hold") as reader:
+        reader.send(encode_extension(ClientsRequest()) * 5000 + mark(1))
+        events, _ = reader.until("BSR-MARKED")
+        assert 1 <= len(events) <= 20  # one for each piece of what was asked, as the buffer received it
+        assert {event[0] for event in events} == {"BSR-CLIENT-LIST"}
+        assert clients_told(reader).connected == 1
 
 
 # Subscribers

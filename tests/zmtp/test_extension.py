@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 from sf_bsread_writer.errors import PeerError, UsageError
 from sf_bsread_writer.zmtp.extension import (
+    MOST_LISTED,
+    ClientList,
+    ClientsRequest,
     ClientWishes,
     Holdings,
     JsonCommand,
+    ListedClient,
     Lost,
     Marked,
     MarkRequest,
@@ -51,6 +55,21 @@ COMMANDS: list[tuple[JsonCommand, str, dict[str, object]]] = [
     (StartRequest(generation=3, at="pulse 100"), "BSR-START", {"generation": 3, "at": "pulse 100"}),
     (MarkRequest(token=7), "BSR-MARK", {"token": 7}),
     (Marked(token=7, now_ns=12), "BSR-MARKED", {"token": 7, "now_ns": 12}),
+    (ClientsRequest(), "BSR-CLIENTS", {}),
+    (
+        ClientList(
+            now_ns=12,
+            connected=2,
+            clients=(ListedClient(name="é", address="tcp://a:1", sent_messages=9, lag_messages=2, lag_s=0.5, lost_messages=1),),
+        ),
+        "BSR-CLIENT-LIST",
+        {"now_ns": 12, "connected": 2}
+        | {
+            "clients": [
+                {"name": "é", "address": "tcp://a:1", "sent_messages": 9, "lag_messages": 2, "lag_s": 0.5, "lost_messages": 1}
+            ]
+        },
+    ),
     (Lost(messages=20, first_sequence=5), "BSR-LOST", {"messages": 20, "first_sequence": 5}),
     (
         Started(generation=3, now_ns=12, oldest_pulse_id=None, newest_pulse_id=None, messages=0, first_sequence=0),
@@ -163,6 +182,20 @@ def test_a_damaged_command_is_refused_with_its_name_and_content(name: str, data:
 def test_any_data_of_a_command_is_read_or_refused(name: str, data: bytes) -> None:
     with contextlib.suppress(PeerError):
         assert decode_extension(name, data) is not None
+
+
+def test_a_full_list_of_clients_fits_into_a_command_whatever_their_names_are() -> None:
+    name = ClientWishes.from_ready(ready("PULL", {"X-Name": "\U0001f600".encode() * 500})).name
+    client = ListedClient(
+        name=name,
+        address="tcp://[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535",
+        sent_messages=INT64_MAX,
+        lag_messages=INT64_MAX,
+        lag_s=123456789.123456789,
+        lost_messages=INT64_MAX,
+    )
+    frame = encode_extension(ClientList(now_ns=INT64_MAX, connected=INT64_MAX, clients=(client,) * MOST_LISTED))
+    assert len(frame) < 64 * 1024
 
 
 def test_commands_of_others_are_none_of_ours() -> None:

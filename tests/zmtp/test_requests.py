@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sf_bsread_writer.errors import PeerError
-from sf_bsread_writer.zmtp.extension import MarkRequest, Started, StartRequest, encode_extension
+from sf_bsread_writer.zmtp.extension import ClientsRequest, MarkRequest, Started, StartRequest, encode_extension
 from sf_bsread_writer.zmtp.frames import encode_command, encode_frame, encode_subscribe
 from sf_bsread_writer.zmtp.requests import MAX_REQUEST_BYTES, Ping, Request, Requests, Subscription
 
@@ -17,6 +17,7 @@ SAID: list[tuple[bytes, Request | None]] = [
     (encode_command("PING", b""), Ping(b"")),
     (encode_extension(START), START),
     (encode_extension(MARK), MARK),
+    (encode_extension(ClientsRequest()), ClientsRequest()),
     (encode_subscribe(b"prefix"), Subscription(True, b"prefix")),
     (encode_subscribe(b"", minor=0), Subscription(True, b"")),
     (encode_command("CANCEL", b"prefix"), Subscription(False, b"prefix")),
