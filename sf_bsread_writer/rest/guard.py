@@ -41,19 +41,28 @@ class Guard:
     """Raises `RefusedError` for requests that are not to be served.
 
     ``names`` are further host names of this machine. ``token``, if given, has to come with each request that changes something.
+    ``at_any_address``: served on others than loopback, see `origin.is_ours`.
     """
 
-    def __init__(self, *, names: Collection[str] = (), token: str | None = None) -> None:
+    def __init__(self, *, names: Collection[str] = (), token: str | None = None, at_any_address: bool = False) -> None:
         own = socket.gethostname().lower()
+        self._asked_at = own if at_any_address else "127.0.0.1"
         self._names = frozenset({own, own.partition(".")[0], *names})
+        self._at_any_address = at_any_address
         self._token = None if token is None else token.encode()
         self._complaints = Complaints(_logger)
+
+    def learn_full_name(self) -> None:
+        """Takes the machine's name with its domain for its own, too; to be asked for in a thread, since DNS may take its time."""
+        self._names |= {socket.getfqdn().lower()}
 
     async def __call__(self, connection: _Connection, handler: BaseRouteHandler) -> None:
         headers = connection.headers
         host = headers.get("host")
-        if host is not None and not is_ours(host, self._names):  # HTTP/1.0 has none; browsers always send one
-            self._refuse(403, f"Host {shown(host)} is not a name of this machine; ask http://127.0.0.1 or http://localhost")
+        # HTTP/1.0 has none; browsers always send one
+        if host is not None and not is_ours(host, self._names, at_any_address=self._at_any_address):
+            other = "its address" if self._at_any_address else "http://localhost"
+            self._refuse(403, f"Host {shown(host)} is not a name of this machine; ask http://{self._asked_at} or {other}")
         if connection.scope.get("method") in _READING and not handler.opt.get("changes"):
             return
         if is_cross_site(headers):

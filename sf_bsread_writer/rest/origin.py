@@ -17,16 +17,18 @@ _SAME_SITE = ("same-origin", "none")
 """``none``: typed by the user. Another port of this machine is ``same-site``, and is somebody else's."""
 
 
-def is_ours(host: str, names: Collection[str]) -> bool:
+def is_ours(host: str, names: Collection[str], *, at_any_address: bool = False) -> bool:
     """Whether the value of a ``Host`` header leads here: a loopback address, or one of `LOCAL_NAMES` or ``names``.
 
     Any port will do: behind an SSH tunnel it is the tunnel's, and a page under another name has that other name on every port.
+    ``at_any_address``: so will any address, for what is served on others than loopback, of which there may be many: a page that
+    has had its name lead here has that name, and no address.
     """
     name = _host_of(f"//{host}")
     if name is None:
         return False
     try:
-        return ipaddress.ip_address(name).is_loopback or name in names
+        return ipaddress.ip_address(name).is_loopback or at_any_address or name in names
     except ValueError:
         return name in LOCAL_NAMES or name in names
 

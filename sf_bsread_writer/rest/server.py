@@ -36,7 +36,7 @@ class Server:
     """One app on one port: `bind`, then `start` and at last `stop`, all from one event loop."""
 
     def __init__(self, app: Litestar, *, port: int, host: str = "127.0.0.1") -> None:
-        """``port`` 0 takes a free one, which `port` then tells; ``host`` is an IPv4 address."""
+        """``port`` 0 takes a free one, which `port` then tells; ``host`` is an IP address."""
         self._host = host
         self._port = port
         self._socket: socket.socket | None = None
@@ -51,7 +51,7 @@ class Server:
     @property
     def url(self) -> str:
         """The root of all paths, without a slash at the end."""
-        return f"http://{self._host}:{self._port}"
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
 
     def bind(self) -> None:
         """Takes the port, so that a program can fail before it does anything else; who connects from now on waits for `start`.
@@ -59,7 +59,8 @@ class Server:
         Raises SetupError if the port is taken, or not for us.
         """
         # With the protocol left at 0, asyncio would not set TCP_NODELAY, and answers on kept connections take 40 ms.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             # An earlier writer's closed connections hold the port for a minute otherwise.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

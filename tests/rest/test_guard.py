@@ -57,6 +57,28 @@ def test_under_a_name_that_is_not_ours_nothing_is_served(client: httpx.Client, a
     assert acquisition.calls == []
 
 
+def test_what_is_served_on_the_network_is_asked_by_address_or_by_the_machines_names(
+    acquisition: FakeAcquisition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "daq-7")
+    monkeypatch.setattr("socket.getfqdn", lambda: "DAQ-7.example.org")
+    guard = Guard(at_any_address=True)
+    with serving(acquisition, guard) as root, httpx.Client(base_url=root, timeout=10) as client:
+
+        def code(host: str) -> int:
+            return client.get("/status", headers={"Host": host}).status_code
+
+        assert [code(host) for host in ("10.1.2.3:8083", "[fd00::1]", "daq-7:8083", "localhost", "127.0.0.1")] == [200] * 5
+        assert code("daq-7.example.org:8083") == 403
+        guard.learn_full_name()
+        assert code("daq-7.example.org:8083") == 200
+        answer = client.get("/status", headers={"Host": "evil.example:8083"})
+        assert (answer.status_code, error_of(answer)) == (
+            403,
+            "Host 'evil.example:8083' is not a name of this machine; ask http://daq-7 or its address",
+        )
+
+
 @pytest.mark.parametrize(
     "headers",
     [

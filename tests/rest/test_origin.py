@@ -56,6 +56,18 @@ def test_other_names_are_not(host: str) -> None:
     assert not is_ours(host, NAMES)
 
 
+@pytest.mark.parametrize("host", ["10.1.2.4:9555", "192.168.7.7", "[fd00::5]:9555", "127.0.0.1:1", "daq-7.example.org"])
+def test_served_on_all_interfaces_every_address_may_be_ours(host: str) -> None:
+    assert is_ours(host, NAMES, at_any_address=True)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example:9555", "10.1.2.4.evil.example", "daq-8.example.org", "10.1.2.4@evil.example", "", "[::1"]
+)
+def test_a_name_that_is_not_ours_is_not_even_then(host: str) -> None:
+    assert not is_ours(host, NAMES, at_any_address=True)
+
+
 @pytest.mark.parametrize(
     "headers",
     [

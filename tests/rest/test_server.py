@@ -53,6 +53,26 @@ def test_a_port_in_use_is_a_setup_error_that_names_it_and_says_what_to_do() -> N
         assert caught.value.exit_code == ExitCode.SETUP
 
 
+def test_it_serves_ipv6_where_it_is_told_to() -> None:
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+
+    async def run() -> int:
+        server = Server(build_app(FakeAcquisition()), port=0, host="::1")
+        await server.start()
+        try:
+            async with httpx.AsyncClient() as client:
+                assert server.url == f"http://[::1]:{server.port}"
+                return (await client.get(f"{server.url}/status")).status_code
+        finally:
+            await server.stop()
+
+    assert asyncio.run(run()) == 200
+
+
 def test_of_two_servers_on_one_port_the_second_fails_to_bind_though_none_serves_yet() -> None:
     async def run() -> None:
         first = Server(build_app(FakeAcquisition()), port=0)
