@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint soak fuzz bench clean
+.PHONY: help demo test lint programs screenshots soak fuzz bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
 	@echo "make test    lint and the test suite, as the continuous integration runs it"
+	@echo "make screenshots  takes the pictures of the documentation anew, from the real pages in Chromium"
 	@echo "make lint    ruff, mypy and the contracts between the folders"
 	@echo "make soak    the tests that repeat things, often enough to find what is rare; make fuzz; an hour of faults, SOAK_MINUTES=3 for less"
 	@echo "make fuzz    a million damaged inputs, some 15 minutes, FUZZ_INPUTS=10000 for less; make fuzz-value lets atheris look for more"
@@ -38,8 +39,25 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-test: lint
+test: programs lint
 	$(BIN)/pytest
+
+# Programs that some tests start and pip does not bring, by the names of their Debian packages. The gate is whole where they can
+# be installed; elsewhere those tests are skipped.
+programs:
+	@has() { command -v "$$1" >/dev/null; }; \
+	has chromium || has chromium-browser || has google-chrome || set -- chromium; \
+	has prometheus && has promtool || set -- "$$@" prometheus; \
+	[ $$# -gt 0 ] || exit 0; \
+	if has apt-get && [ "$$(id -u)" = 0 ]; then \
+	  echo "Installing the Debian packages of programs that tests start: $$* …"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends "$$@" >/dev/null && exit 0; fi; \
+	echo "NOT CHECKED: tests that start programs of the packages $$* (Debian's names) are skipped; root may install them"
+
+# The pictures of the documentation, taken from the real pages.
+screenshots: $(INSTALLED)
+	SCREENSHOTS=docs/images $(BIN)/pytest tests/dashboard/test_pictures.py
 
 SOAK_MINUTES ?= 60
 
@@ -67,5 +85,5 @@ bench-%: $(INSTALLED)
 	@$(BIN)/python -m bench $*
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info demo-output soak-output
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info .artefacts demo-output soak-output
 	find sf_bsread_writer tests -name __pycache__ -type d -prune -exec rm -rf {} +
