@@ -35,6 +35,7 @@ from sf_bsread_writer.zmtp.peer import Mode
 from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S
 
 if TYPE_CHECKING:
+    from sf_bsread_writer.capture.service import CaptureService
     from sf_bsread_writer.rest.server import Server
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,18 @@ def parser() -> Parser:
         metavar="PORT",
         help="port of 127.0.0.1 on which statistics, clients, channels and metrics are shown by HTTP; 0 takes a free one and "
         "logs it; default: none",
+    )
+    result.add_argument(
+        "--capture_root",
+        type=Path,
+        metavar="DIR",
+        help="folder below which REST may have captures written, files of what just happened; default: none are written",
+    )
+    result.add_argument(
+        "--token_file",
+        type=Path,
+        metavar="FILE",
+        help="file with a secret that REST requests which change something have to bring; default: none",
     )
     result.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _add_source_options(result.add_argument_group("the source"))
@@ -147,17 +160,26 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
         stale_timeout_s=given.stale_timeout,
         store=given.store,
         rest_port=given.rest_port,
+        capture_root=given.capture_root,
+        token_file=given.token_file,
     )
 
 
 async def serve(config: BufferConfig) -> ExitCode:
     """One buffer's whole life: until SIGTERM or SIGINT."""
     relay = Relay(config)
-    rest = None if config.rest_port is None else _rest_of(relay, config.rest_port)
+    captures = None if config.capture_root is None else _captures_of(relay, config.capture_root)
+    rest = None if config.rest_port is None else _rest_of(relay, captures)
     warning = memory_warning(config.memory_limit_bytes)
     if warning is not None:
         logger.warning("%s", warning)
-    hand_over(asyncio.get_running_loop(), relay.stop)
+
+    def end() -> None:
+        if captures is not None:
+            captures.stop()
+        relay.stop()
+
+    hand_over(asyncio.get_running_loop(), end)
     await relay.start()
     try:
         if rest is not None:
@@ -165,18 +187,34 @@ async def serve(config: BufferConfig) -> ExitCode:
         async with ServiceManager().informed(StatusLine(relay.statistics, time.monotonic)):
             await relay.run()
     finally:
+        if captures is not None:
+            await captures.close()
         if rest is not None:
             await rest.stop()
     return ExitCode.COMPLETE
 
 
-def _rest_of(relay: Relay, port: int) -> "Server":
+def _captures_of(relay: Relay, root: Path) -> "CaptureService":
+    """Its folder is there; raises `OutputError` if files cannot be made in it."""
+    from sf_bsread_writer.capture.service import CaptureService  # noqa: PLC0415 - as below
+
+    service = CaptureService(relay, root)
+    service.prepare()
+    return service
+
+
+def _rest_of(relay: Relay, captures: "CaptureService | None") -> "Server":
     """Its port is bound already; raises `SetupError` if that is not possible."""
     # A buffer that shows nothing needs none of this: it starts in half the time, and with 20 MiB less.
     from sf_bsread_writer.rest.buffer.app import build_app  # noqa: PLC0415
+    from sf_bsread_writer.rest.guard import Guard  # noqa: PLC0415
     from sf_bsread_writer.rest.server import Server  # noqa: PLC0415
+    from sf_bsread_writer.rest.token import read_token  # noqa: PLC0415
 
-    server = Server(build_app(relay), port=port)
+    config = relay.config
+    assert config.rest_port is not None
+    token = None if config.token_file is None else read_token(config.token_file)
+    server = Server(build_app(relay, Guard(token=token), captures), port=config.rest_port)
     server.bind()
     return server
 

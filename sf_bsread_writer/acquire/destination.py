@@ -23,11 +23,15 @@ class Destination:
     """The command line's output file, and the rule for others.
 
     ``root`` is the folder that REST's output files have to lie below; None takes the folder of ``output_file``, and with a
-    dry run there is none. Relative paths start in the current folder. Raises UsageError for what cannot be a file's name.
+    dry run there is none. Relative paths start in the current folder. ``what`` REST calls such a file, and ``option`` sets the
+    root. Raises UsageError for what cannot be a file's name.
     """
 
-    def __init__(self, output_file: str, *, root: Path | None = None) -> None:
-        default = _file_at(output_file, Path()).absolute()
+    def __init__(
+        self, output_file: str, *, root: Path | None = None, what: str = "output_file", option: str = "--output_root"
+    ) -> None:
+        self._what, self._option = what, option
+        default = self._file_at(output_file, Path()).absolute()
         self.default: Path | None = None if _resolved(default) == DRY_RUN else default
         folder = None if self.default is None else self.default.parent
         self._root = folder if root is None else root.absolute()
@@ -41,22 +45,22 @@ class Destination:
         """
         if output_file is None:
             return self.default
-        path = _resolved(_file_at(output_file, self._base or Path("/")))
+        path = _resolved(self._file_at(output_file, self._base or Path("/")))
         if path == DRY_RUN:
             return None
         if self._root is None:
             raise UsageError(
-                f"output_file {output_file!r} is not allowed: the writer was started with {DRY_RUN} and without --output_root; "
-                f"send {str(DRY_RUN)!r}, or start it with --output_root FOLDER"
+                f"{self._what} {output_file!r} is not allowed: the writer was started with {DRY_RUN} and without {self._option}; "
+                f"send {str(DRY_RUN)!r}, or start it with {self._option} FOLDER"
             )
         root = _resolved(self._root)
         if root not in path.parents:
             raise UsageError(
-                f"output_file {output_file!r} is not allowed: {str(path)!r} is not below {str(root)!r}; "
-                "choose a path below that folder, or start the writer with another --output_root"
+                f"{self._what} {output_file!r} is not allowed: {str(path)!r} is not below {str(root)!r}; "
+                f"choose a path below that folder, or start the program with another {self._option}"
             )
         if path.is_dir():
-            raise UsageError(f"output_file {output_file!r} is a folder; add the name of a file")
+            raise UsageError(f"{self._what} {output_file!r} is a folder; add the name of a file")
         return path
 
     def check(self, path: Path) -> None:
@@ -85,7 +89,13 @@ class Destination:
         with _told(f"create a file {user} in", folder), tempfile.TemporaryFile(dir=folder):
             pass
         if self.default.is_dir():
-            raise UsageError(f"output_file {str(self.default)!r} is a folder; add the name of a file")
+            raise UsageError(f"{self._what} {str(self.default)!r} is a folder; add the name of a file")
+
+    def _file_at(self, text: str, base: Path) -> Path:
+        """The path of this name, from ``base`` if it is relative; raises UsageError for names that no file can have."""
+        if "\0" in text or os.path.basename(text) in ("", ".", ".."):
+            raise UsageError(f"{self._what} {text!r} is not the name of a file; give for example /data/run_000042.BSREAD.h5")
+        return base / text
 
 
 @contextmanager
@@ -96,13 +106,6 @@ def _told(doing: str, folder: Path) -> Iterator[None]:
         raise coded_error(errno.ENOTDIR, doing, folder) from error
     except OSError as error:
         raise output_error(error, doing, folder) from error
-
-
-def _file_at(text: str, base: Path) -> Path:
-    """The path of this name, from ``base`` if it is relative; raises UsageError for names that no file can have."""
-    if "\0" in text or os.path.basename(text) in ("", ".", ".."):
-        raise UsageError(f"output_file {text!r} is not the name of a file; give for example /data/run_000042.BSREAD.h5")
-    return base / text
 
 
 def _resolved(path: Path) -> Path:

@@ -56,13 +56,15 @@ class Writer:
         options: Sequence[str] = (),
         user_id: int = -1,
         token_file: Path | str | None = None,
+        stays: bool = True,
         timeout_s: float = 20.0,
     ) -> Self:
         """Starts a writer on this stream (``tcp://host:port`` of a buffer or a source) and waits until it can be asked.
 
         It stays for any number of acquisitions, whose file is ``output_file`` unless they name another; it ends with `close`, at
-        the end of a ``with`` block, or with this process, unless that is killed. ``options`` are those of its command line, for
-        example ``["--overwrite"]``; it has to log at INFO at least. ``user_id`` is whom to write as, -1 the current user.
+        the end of a ``with`` block, or with this process, unless that is killed. With ``stays`` false it ends with its first
+        file, whatever becomes of this process. ``options`` are those of its command line, for example ``["--overwrite"]``; it
+        has to log at INFO at least. ``user_id`` is whom to write as, -1 the current user.
 
         Raises `SetupError` if the process ends at once, `DeadlineError` if it cannot be asked after ``timeout_s``.
         """
@@ -74,7 +76,7 @@ class Writer:
         except BaseException:
             program.end()
             raise
-        writer._program, writer._own_file = program, own_file
+        writer._program, writer._own_file = program, own_file if stays else None
         return writer
 
     def __enter__(self) -> Self:

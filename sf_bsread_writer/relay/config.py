@@ -31,7 +31,8 @@ class BufferConfig:
     ``bind``:``port`` (port 0: any free one), from where ``access`` lets them. It keeps the last ``buffer_length`` messages, but
     never more than ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
     A source that sends nothing for ``stale_timeout_s`` (0: for ever) is connected to again.
-    ``rest_port`` of 127.0.0.1 shows all this by HTTP, None: nothing does.
+    ``rest_port`` of 127.0.0.1 shows all this by HTTP, None: nothing does. Below ``capture_root`` whoever asks there lets it write
+    files, None: nobody; ``token_file`` has the secret for that, None: there is none.
     ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """
@@ -49,12 +50,18 @@ class BufferConfig:
     segment_bytes: int | None = None
     store: Path | None = None
     rest_port: int | None = None
+    capture_root: Path | None = None
+    token_file: Path | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise UsageError(f"output port {self.port} is not between 0 and 65535 (0: any free port)")
         if self.rest_port is not None and not 0 <= self.rest_port <= 65535:
             raise UsageError(f"REST port {self.rest_port} is not between 0 and 65535 (0: any free port)")
+        if self.rest_port is None and (self.capture_root is not None or self.token_file is not None):
+            raise UsageError("--capture_root and --token_file are for those who ask by REST: give --rest_port, too")
+        if self.token_file is not None and self.capture_root is None:
+            raise UsageError("--token_file protects what changes something, which is captures: give --capture_root, too")
         if self.buffer_length < 1:
             raise UsageError(f"buffer length {self.buffer_length} is less than 1 message")
         if self.max_clients < 1:

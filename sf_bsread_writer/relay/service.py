@@ -22,6 +22,7 @@ from sf_bsread_writer.relay.outbox import CopyBudget
 from sf_bsread_writer.relay.replay import Client, ClientStatistics
 from sf_bsread_writer.ring.ring import Ring, RingStatistics
 from sf_bsread_writer.ring.store import Store
+from sf_bsread_writer.zmtp.address import Address
 from sf_bsread_writer.zmtp.extension import (
     MOST_LISTED,
     ClientList,
@@ -35,6 +36,8 @@ from sf_bsread_writer.zmtp.listener import Listener, ListenerStatistics
 from sf_bsread_writer.zmtp.peer import Connection
 
 logger = logging.getLogger(__name__)
+
+_LOOPBACK = {ALL_INTERFACES: "127.0.0.1", "::": "::1"}
 
 LIST_S = 0.2
 """As long as a list of the clients counts as new: making it costs the same however many ask for it."""
@@ -95,6 +98,12 @@ class Relay:
         """Where clients connect to; the real port after `start`."""
         return self._listener.port
 
+    @property
+    def local_address(self) -> Address:
+        """Where a program on this machine connects to, after `start`; its own address is then the same host."""
+        host = self._listener.host
+        return Address(_LOOPBACK.get(host, host), self.port)
+
     async def start(self) -> None:
         """Opens the port; raises `SetupError` if that is not possible."""
         self._stopping = asyncio.Event()
@@ -153,6 +162,11 @@ class Relay:
             newest_age_s=ring.age_s(ring.next - 1, now_ns) if len(ring.log) else None,
         )
 
+    def taken_in(self) -> tuple[Ring, int]:
+        """The ring with all that has come until now, and the time of that by which arrivals are told (ns since 1970)."""
+        self._ingest.receive_now()
+        return self._ring, self._clock()
+
     async def channels(self) -> Seen:
         """What the last messages bring, found out now."""
         return await self._look_at_channels(self._clock())
@@ -185,7 +199,8 @@ class Relay:
         )
 
     def _admits(self, host: str) -> bool:
-        if self._config.access.allows(host):
+        is_own = self._config.capture_root is not None and host == self.local_address.host
+        if is_own or self._config.access.allows(host):
             return True
         text = f"A client at {host} was turned away: clients may connect from {self._config.access}; see --allow"
         self._complaints.add_reason("turned away", text, now_s=time.monotonic())

@@ -67,11 +67,11 @@ class Guard:
             return
         if is_cross_site(headers):
             page = headers.get("origin", headers.get("referer", "another site"))
-            self._refuse(403, f"a web page of {shown(page)} may not change what this writer does")
+            self._refuse(403, f"a web page of {shown(page)} may not change what this program does")
         if self._token is not None:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
-                self._refuse(401, "this writer wants its token: send the header Authorization: Bearer TOKEN, see --token_file")
+                self._refuse(401, "this program wants its token: send the header Authorization: Bearer TOKEN, see --token_file")
 
     def _refuse(self, code: int, text: str) -> None:
         self._complaints.add_reason("refused", f"REST: refused: {text}", now_s=time.monotonic())

@@ -116,7 +116,7 @@ class Listener:
         self._reasons: deque[str] = deque(maxlen=_KEPT_REASONS)
 
     async def start(self) -> None:
-        """Listens; sets `port` to the real one. Raises `SetupError` if that is not possible."""
+        """Listens; sets `host` and `port` to the real ones, numeric. Raises `SetupError` if that is not possible."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         try:
             self._socket = socket.create_server(
@@ -125,7 +125,7 @@ class Listener:
         except OSError as error:
             raise SetupError(f"cannot listen on {self.host}:{self.port}: {_why_not(error)}") from error
         self._socket.setblocking(False)
-        self.port = self._socket.getsockname()[1]
+        self.host, self.port = self._socket.getsockname()[:2]
         self._resume()
 
     async def stop(self) -> None:

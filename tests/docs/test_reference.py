@@ -15,8 +15,9 @@ from sf_bsread_writer.errors import MEANING
 from sf_bsread_writer.relay.config import BufferConfig
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.app import build_app
-from sf_bsread_writer.rest.buffer import answers
+from sf_bsread_writer.rest.buffer import answers, look_answers
 from sf_bsread_writer.rest.buffer.app import build_app as build_buffer_app
+from sf_bsread_writer.rest.buffer.capturing import Capture
 from sf_bsread_writer.rest.buffer.metrics import metrics_of as buffer_metrics
 from sf_bsread_writer.rest.metrics import metrics_of as writer_metrics
 from sf_bsread_writer.rest.progress import Progress
@@ -112,6 +113,11 @@ def test_metrics_are_those_of_the_code() -> None:
         answers.ClientAnswer,
         answers.ChannelAnswer,
         answers.Moment,
+        look_answers.TrendAnswer,
+        look_answers.TraceAnswer,
+        look_answers.ImageAnswer,
+        look_answers.CompletenessAnswer,
+        Capture,
     ],
 )
 def test_fields_of_the_buffers_answers_are_those_of_the_code(answer: type[msgspec.Struct]) -> None:

@@ -1,0 +1,1 @@
+"""What just happened, saved: writers that the buffer starts on its own ring, each for one file."""
