@@ -1,0 +1,66 @@
+// plotly, loaded when the first channel is opened, and what all plots have in common.
+
+import { Problem } from "./api.js";
+import { colour } from "./dom.js";
+
+const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+let loading = null;
+
+/** plotly's functions; the file comes from the buffer, as everything here does. */
+export function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "page/plotly.js";
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => {
+      loading = null; // the next try asks anew
+      script.remove();
+      reject(new Problem(0, "plotly cannot be loaded from the buffer; is the Python package plotly installed there?"));
+    });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** Draws, or changes what is drawn; zoom and selection stay as long as `about` does. */
+export async function draw(target, about, traces, layout) {
+  const { react } = await plotly();
+  await react(target, traces, { ...basis(about), ...layout }, CONFIG);
+}
+
+/** Leaves nothing of a plot. */
+export function clear(target) {
+  if (target.data !== undefined) window.Plotly?.purge(target);
+  target.replaceChildren();
+}
+
+/** An axis in the colours of the theme. */
+export function axis(title, more = {}) {
+  const line = colour("line");
+  return {
+    title: { text: title, standoff: 6 },
+    gridcolor: line,
+    zerolinecolor: line,
+    linecolor: colour("strong-line"),
+    automargin: true,
+    ...more,
+  };
+}
+
+/** An axis of pulse ids or of indices: whole numbers as they are, few enough to be read. */
+export const wholeAxis = (title, more = {}) => axis(title, { tickformat: "d", nticks: 5, exponentformat: "none", ...more });
+
+function basis(about) {
+  return {
+    uirevision: about,
+    margin: { l: 56, r: 12, t: 8, b: 40 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { color: colour("ink"), family: colour("font"), size: 12 },
+    modebar: { color: colour("quiet"), activecolor: colour("accent"), bgcolor: "rgba(0,0,0,0)" },
+    hoverlabel: { bgcolor: colour("panel"), bordercolor: colour("strong-line"), font: { color: colour("ink") } },
+    showlegend: false,
+    transition: { duration: 0 },
+  };
+}

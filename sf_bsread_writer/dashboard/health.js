@@ -1,0 +1,66 @@
+// Whether the pulses are safe, in one line: the worst thing that is known comes first. Values in, words out.
+
+import { clock, count, duration, plural } from "./format.js";
+
+const SILENT_S = 3; // or five times as long as there is between two pulses
+const LATE_SHARE = 0.9; // of what is held: a client that is further behind, and falling back, soon loses pulses
+export const RECENT_MS = 60_000;
+
+/**
+ * `seen` is what the page knows: `link`, `statistics`, `connected`, `clients`, `lostRecently` ({total, clients}), `dropped`, `gaps`.
+ * The answer has a level (good, warn, bad, unknown), a kind that changes only when something else is the matter, and a text.
+ */
+export function healthOf(seen) {
+  const { link, statistics } = seen;
+  if (link.reachable === false) {
+    return bad("unreachable", `Buffer unreachable since ${clock(link.since)}: what is shown here is from before. Asking again …`);
+  }
+  if (statistics === null) return { level: "unknown", kind: "unknown", text: "Asking the buffer …" };
+  const { ring } = statistics;
+  const silent_s = ring.newest_age_s;
+  if (!seen.connected) {
+    const since = silent_s === null ? "nothing has arrived yet" : `nothing arrives since ${duration(silent_s)}`;
+    return bad("no source", `No source: ${since}. ${ring.messages > 0 ? `${plural(ring.messages, "pulse")} can still be read.` : ""}`);
+  }
+  if (silent_s === null) return { level: "warn", kind: "nothing yet", text: "Connected to the source; no pulse has arrived yet." };
+  if (silent_s > Math.max(SILENT_S, 5 / statistics.rate_hz)) return bad("silent", `Nothing arrives since ${duration(silent_s)}, though the source is connected.`);
+  if (seen.lostRecently.total > 0) {
+    const who = seen.lostRecently.clients.map(({ name, lost }) => `${name} ${count(lost)}`).join(", ");
+    return bad("losing", `A client loses pulses: ${who || count(seen.lostRecently.total)} within the last minute.`);
+  }
+  if (seen.dropped > 0) return bad("dropped", `${plural(seen.dropped, "message")} could not be kept within the last minute: ${seen.why}.`);
+  const late = seen.clients.find((client) => client.falling && client.lag_messages > LATE_SHARE * ring.messages);
+  if (late !== undefined) {
+    return warn("late", `${late.name} is ${duration(late.lag_s)} behind and falls further back: soon it loses pulses.`);
+  }
+  return held(seen, ring);
+}
+
+function held(seen, ring) {
+  const full = ring.messages >= ring.max_messages || ring.evicted_by_memory > 0;
+  const text = full
+    ? `All pulses of the last ${duration(Math.floor(ring.oldest_age_s))} are held.`
+    : `All ${plural(ring.messages, "pulse")} that came are held, since ${duration(ring.oldest_age_s)}.`;
+  const lost = `${count(seen.statistics.clients.lost_messages)} lost.`;
+  if (seen.gaps > 0) return warn("gaps", `${text} ${lost} But ${plural(seen.gaps, "pulse")} of the last 1,000 never came.`);
+  if (ring.evicted_by_memory > 0 && ring.messages < ring.max_messages) {
+    return warn("memory", `${text} ${lost} More is not possible: the memory is full, though ${count(ring.max_messages)} messages were asked for.`);
+  }
+  return { level: "good", kind: "good", text: `${text} ${lost}` };
+}
+
+const bad = (kind, text) => ({ level: "bad", kind, text });
+const warn = (kind, text) => ({ level: "warn", kind, text });
+
+/** How much a counter has grown within the last minute; a counter that starts over begins anew. */
+export class Growth {
+  #seen = [];
+
+  of(number, now_ms) {
+    const last = this.#seen.at(-1);
+    if (last !== undefined && number < last.number) this.#seen = [];
+    this.#seen.push({ number, now_ms });
+    while (this.#seen.length > 1 && now_ms - this.#seen[1].now_ms > RECENT_MS) this.#seen.shift();
+    return number - this.#seen[0].number;
+  }
+}

@@ -1,0 +1,126 @@
+// The picture of an image, with its colour scale and the histogram of its values.
+
+import { ask } from "./api.js";
+import { byId, colour, element } from "./dom.js";
+import { axis, clear, draw, wholeAxis } from "./drawing.js";
+import { count, digits, pulse, value } from "./format.js";
+
+const PIXELS = 512;
+const COLOURS = ["Viridis", "Greys", "Inferno", "Cividis", "Jet", "RdBu"];
+
+/** The controls, once for all images: what was chosen stays when another image is opened, except for fixed limits. */
+export function startScale(changed) {
+  byId("colours").append(...COLOURS.map((name) => element("option", { value: name }, name)));
+  byId("colours").addEventListener("change", changed);
+  byId("autoscale").addEventListener("change", changed);
+  for (const id of ["scale-low", "scale-high"]) {
+    byId(id).addEventListener("input", () => {
+      byId("autoscale").checked = false;
+      changed();
+    });
+  }
+}
+
+export class Picture {
+  kind = "image";
+  #name;
+  #answer = null;
+  #rows = [];
+
+  constructor(name) {
+    this.#name = name;
+    byId("autoscale").checked = true;
+    byId("scale").hidden = false;
+    byId("histogram").hidden = false;
+  }
+
+  close() {
+    clear(byId("histogram"));
+    byId("scale").hidden = true;
+    byId("histogram").hidden = true;
+  }
+
+  async load(signal) {
+    this.#answer = await ask(`image?channel=${encodeURIComponent(this.#name)}&pixels=${PIXELS}`, { signal });
+    this.#rows = rowsOf(this.#answer);
+  }
+
+  async draw(target) {
+    const { step, histogram } = this.#answer;
+    const [low, high] = this.#limits();
+    const picture = {
+      type: "heatmap",
+      z: this.#rows,
+      x0: (step - 1) / 2,
+      dx: step,
+      y0: (step - 1) / 2,
+      dy: step,
+      zmin: low,
+      zmax: high,
+      colorscale: byId("colours").value,
+      reversescale: byId("colours").value === "Greys", // bright is much
+      colorbar: { thickness: 12, outlinewidth: 0, tickfont: { color: colour("ink") } },
+      hovertemplate: "%{z}<br>column %{x:.0f}, row %{y:.0f}<extra></extra>",
+    };
+    await draw(target, this.#name, [picture], {
+      xaxis: wholeAxis("column", { constrain: "domain", showgrid: false, zeroline: false }),
+      yaxis: wholeAxis("row", { constrain: "domain", showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" }),
+    });
+    await this.#drawHistogram(histogram, low, high);
+  }
+
+  describe() {
+    const { pulse_id, shape, low, high, mean, step, plane } = this.#answer;
+    const parts = [`pulse ${pulse(pulse_id)}`, shape.join(" × "), `${value(low)} … ${value(high)}`, `mean ${value(mean)}`];
+    if (shape.length > 2 && plane) parts.push(`plane ${plane}`);
+    if (step > 1) parts.push(`each point the mean of ${step} × ${step} pixels`);
+    return parts.join(" · ");
+  }
+
+  /** The limits of the colours: shown in their fields while they are found, read from there while they are fixed. */
+  #limits() {
+    const { percentile_1, percentile_99 } = this.#answer;
+    const fields = [byId("scale-low"), byId("scale-high")];
+    if (byId("autoscale").checked) {
+      fields[0].value = percentile_1 === null ? "" : digits(percentile_1, 6);
+      fields[1].value = percentile_99 === null ? "" : digits(percentile_99, 6);
+      return percentile_1 === percentile_99 ? [percentile_1, percentile_1 + 1] : [percentile_1, percentile_99];
+    }
+    const given = fields.map((field) => field.valueAsNumber);
+    return [Number.isNaN(given[0]) ? percentile_1 : given[0], Number.isNaN(given[1]) ? percentile_99 : given[1]];
+  }
+
+  async #drawHistogram(histogram, low, high) {
+    const width = (histogram.high - histogram.low) / histogram.counts.length || 1;
+    const bars = {
+      type: "bar",
+      x: histogram.counts.map((_, place) => histogram.low + (place + 0.5) * width),
+      y: histogram.counts.map((number) => (number === 0 ? null : number)), // 0 has no place on a log axis
+      width,
+      marker: { color: colour("accent"), line: { width: 0 } },
+      hovertemplate: "%{y} pixels at %{x}<extra></extra>",
+    };
+    const limit = (at) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colour("warn"), width: 1.5, dash: "dot" } });
+    await draw(byId("histogram"), this.#name, [bars], {
+      xaxis: axis("value", { nticks: 4 }),
+      yaxis: axis("pixels", { type: "log", dtick: 1, exponentformat: "power" }),
+      bargap: 0,
+      shapes: [low, high].filter((at) => at !== null).map(limit),
+      margin: { l: 44, r: 6, t: 8, b: 40 },
+    });
+    const total = histogram.counts.reduce((sum, number) => sum + number, 0);
+    byId("histogram").setAttribute("aria-label", `Histogram of ${count(total)} values from ${value(histogram.low)} to ${value(histogram.high)}`);
+  }
+}
+
+/** Rows of float32 out of base64, little-endian as all that runs a browser is. */
+function rowsOf({ pixels, height, width, step }) {
+  const text = atob(pixels);
+  const raw = new Uint8Array(text.length);
+  for (let place = 0; place < text.length; place++) raw[place] = text.charCodeAt(place);
+  const values = new Float32Array(raw.buffer);
+  const columns = Math.ceil(width / step);
+  const rows = [];
+  for (let row = 0; (row + 1) * columns <= values.length; row++) rows.push(values.subarray(row * columns, (row + 1) * columns));
+  return rows;
+}

@@ -1,0 +1,122 @@
+// The top of the page: state, rate, what is held, memory, and the line that says whether the pulses are safe.
+
+import { Poll, Problem, ask, link } from "./api.js";
+import { byId, setText } from "./dom.js";
+import { bytes, count, duration, percent, plural, pulse, rate } from "./format.js";
+import { Growth, healthOf } from "./health.js";
+
+const ICONS = { good: "✔", warn: "▲", bad: "✖", unknown: "…" };
+const LISTEN_AGAIN_MS = 5_000;
+
+const seen = { link, statistics: null, connected: false, clients: [], lostRecently: { total: 0, clients: [] }, dropped: 0, why: "", gaps: 0 };
+const lost = new Growth();
+const dropped = new Growth();
+let moment = null; // what the last event told
+let spoken = "";
+let events = null;
+
+export function startStatus() {
+  new Poll("Statistics", document.body, 1000, async (signal) => take(await ask("statistics", { signal }))).start();
+  new Poll("Status", document.body, 10_000, async (signal) => {
+    const status = await ask("status", { signal });
+    setText(byId("source"), status.source);
+    setText(byId("version"), `version ${status.version}, up for ${duration(status.seconds)}`);
+    document.title = `${status.source} – sf_bsread buffer`;
+  }).start();
+  new Poll("Gaps", document.body, 5000, lookForGaps).start();
+  link.addEventListener("change", show);
+  document.addEventListener("visibilitychange", listen); // a browser has six connections to a host, for all its tabs
+  listen();
+}
+
+/** The oldest and the newest pulse that the buffer holds, as far as is known; null if it holds none. */
+export const heldFrom = () => moment?.oldest_pulse_id ?? null;
+export const heldTo = () => moment?.newest_pulse_id ?? null;
+
+/** What the table of clients has found out. */
+export function tellOfClients(clients, lostRecently) {
+  seen.clients = clients;
+  seen.lostRecently.clients = lostRecently;
+  show();
+}
+
+function listen() {
+  events?.close();
+  events = null;
+  if (document.visibilityState === "hidden") return;
+  events = new EventSource("events");
+  events.addEventListener("status", (event) => {
+    moment = JSON.parse(event.data);
+    seen.connected = moment.state === "connected";
+    link.set(true);
+    show();
+  });
+  events.addEventListener("end", () => link.set(false));
+  events.addEventListener("error", () => {
+    if (events?.readyState !== EventSource.CLOSED) link.set(false); // it tries again by itself
+    else setTimeout(listen, LISTEN_AGAIN_MS); // refused: as many listen as may; the statistics are asked for meanwhile
+  });
+}
+
+function take(statistics) {
+  const now_ms = performance.now();
+  const reasons = Object.entries(statistics.source.dropped);
+  seen.statistics = statistics;
+  seen.connected = statistics.source.connected;
+  seen.lostRecently.total = lost.of(statistics.clients.lost_messages, now_ms);
+  seen.dropped = dropped.of(reasons.reduce((sum, [, number]) => sum + number, 0), now_ms);
+  seen.why = reasons.map(([reason, number]) => `${reason} ${count(number)}`).join(", ");
+  if (moment !== null) moment = { ...moment, ...statistics.ring, rate_hz: statistics.rate_hz };
+  show();
+}
+
+async function lookForGaps(signal) {
+  try {
+    seen.gaps = (await ask("completeness?pulses=1000&parts=1&rows=1", { signal })).gap_pulses;
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    seen.gaps = 0; // an empty ring has none; that nothing arrives is said elsewhere
+  }
+}
+
+function show() {
+  showState();
+  if (seen.statistics !== null) showStatistics(seen.statistics);
+  const health = healthOf(seen);
+  byId("health").dataset.level = health.level;
+  byId("health").dataset.kind = health.kind;
+  setText(byId("health").firstElementChild, ICONS[health.level]);
+  setText(byId("health-text"), health.text);
+  if (health.kind !== spoken) {
+    spoken = health.kind; // once for each change: what counts up each second is not read out
+    setText(byId("spoken"), health.text);
+  }
+}
+
+function showState() {
+  const known = seen.statistics !== null || moment !== null;
+  const state = link.reachable === false ? "buffer unreachable" : known ? (seen.connected ? "connected" : "no source") : "…";
+  setText(byId("state"), state);
+  if (moment === null) return;
+  setText(byId("rate"), `${rate(moment.rate_hz)} Hz`);
+  setText(byId("held"), moment.messages > 0 ? `${pulse(moment.oldest_pulse_id)} – ${pulse(moment.newest_pulse_id)}` : "none");
+}
+
+function showStatistics({ ring, source, clients, rate_hz }) {
+  if (moment === null) {
+    setText(byId("rate"), `${rate(rate_hz)} Hz`);
+    setText(byId("held"), ring.messages > 0 ? `${pulse(ring.oldest_pulse_id)} – ${pulse(ring.newest_pulse_id)}` : "none");
+  }
+  const reconnected = source.connections > 1 ? `, connected ${count(source.connections)} times` : "";
+  setText(byId("state-more"), `${plural(source.received_messages, "message")}${reconnected}`);
+  setText(byId("rate-more"), ring.messages > 0 ? `${bytes((rate_hz * ring.message_bytes) / ring.messages)}/s` : "");
+  setText(byId("held-seconds"), ring.oldest_age_s === null ? "" : duration(ring.oldest_age_s));
+  setText(byId("held-more"), ` · ${count(ring.messages)} of ${plural(ring.max_messages, "message")}`);
+  const share = (100 * ring.memory_used_bytes) / ring.memory_limit_bytes;
+  setText(byId("memory"), bytes(ring.memory_used_bytes));
+  setText(byId("memory-more"), `${percent(share)} of ${bytes(ring.memory_limit_bytes)}`);
+  byId("memory-bar").firstElementChild.style.width = `${Math.min(share, 100)}%`;
+  byId("memory-bar").dataset.level = ring.evicted_by_memory > 0 ? "warn" : "good";
+  setText(byId("client-count"), count(clients.connected));
+  setText(byId("client-more"), `${plural(clients.lost_messages, "message")} lost`);
+}

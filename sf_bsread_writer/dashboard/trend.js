@@ -1,0 +1,91 @@
+// The trend of a number: all that the ring holds at first, then only what is new.
+
+import { ask } from "./api.js";
+import { colour } from "./dom.js";
+import { axis, draw, wholeAxis } from "./drawing.js";
+import { count, plural, pulse, value } from "./format.js";
+import { heldFrom, heldTo } from "./status.js";
+
+const POINTS = 1000;
+const MOST_POINTS = 5000; // then the whole is asked for again, thinned by the buffer
+const MARKED_POINTS = 400;
+
+export class Trend {
+  kind = "trend";
+  #name;
+  #pulses = [];
+  #values = [];
+  #last = null; // pulse behind which there is news
+  #missing = 0;
+  #messages = 0;
+  #thinned = false;
+  #isBool = false;
+
+  constructor(name) {
+    this.#name = name;
+  }
+
+  async load(signal) {
+    if (this.#last === null || this.#pulses.length > MOST_POINTS) await this.#loadAll(signal);
+    else await this.#loadNews(signal);
+  }
+
+  async draw(target) {
+    const marked = this.#pulses.length < MARKED_POINTS || this.#values.includes(null);
+    const trace = {
+      type: "scatter",
+      mode: marked ? "lines+markers" : "lines",
+      x: this.#pulses,
+      y: this.#isBool ? this.#values.map((given) => (given === null ? null : Number(given))) : this.#values,
+      line: { color: colour("accent"), width: 1.3, shape: this.#isBool ? "hv" : "linear" },
+      marker: { color: colour("accent"), size: 4 },
+      hovertemplate: "%{y}<br>pulse %{x:d}<extra></extra>",
+    };
+    const levels = this.#isBool ? { tickvals: [0, 1], ticktext: ["false", "true"], range: [-0.2, 1.2] } : {};
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis("pulse id"), yaxis: axis("", levels) });
+  }
+
+  describe() {
+    const newest = this.#values.findLastIndex((given) => given !== null);
+    const last = newest < 0 ? "no value" : `${value(this.#values[newest])} at pulse ${pulse(this.#pulses[newest])}`;
+    const missing = this.#missing > 0 ? `, ${count(this.#missing)} without a value` : "";
+    const thinned = this.#thinned ? ", drawn by the lowest and the highest of each part" : "";
+    return `${last} · ${plural(this.#messages, "message")}${missing}${thinned}`;
+  }
+
+  async #loadAll(signal) {
+    const answer = await this.#ask("", signal);
+    this.#isBool = answer.type === "bool";
+    this.#pulses = answer.pulse_ids;
+    this.#values = answer.values;
+    this.#messages = answer.messages;
+    this.#missing = answer.messages - answer.present_messages;
+    this.#thinned = answer.thinned;
+    this.#last = answer.last_pulse_id;
+  }
+
+  async #loadNews(signal) {
+    const newest = heldTo();
+    if (newest !== null && newest < this.#last) return this.#loadAll(signal); // the pulse ids began anew
+    const answer = await this.#ask(`&after=${this.#last}`, signal);
+    this.#pulses.push(...answer.pulse_ids);
+    this.#values.push(...answer.values);
+    this.#missing += answer.messages - answer.present_messages;
+    this.#messages += answer.messages;
+    this.#last = answer.last_pulse_id ?? this.#last;
+    this.#forget();
+  }
+
+  /** What the ring has let go. */
+  #forget() {
+    const oldest = heldFrom();
+    const kept = oldest === null ? 0 : this.#pulses.findIndex((id) => id >= oldest);
+    if (kept <= 0) return;
+    this.#pulses.splice(0, kept);
+    this.#values.splice(0, kept);
+  }
+
+  #ask(more, signal) {
+    return ask(`trend?channel=${encodeURIComponent(this.#name)}&points=${POINTS}${more}`, { signal });
+  }
+}
