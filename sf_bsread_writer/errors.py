@@ -64,6 +64,10 @@ class RequestError(BsreadWriterError, RuntimeError):
         self.code = code
 
 
+class AbsentError(BsreadWriterError, LookupError):
+    """What was asked for is not there, or not any more."""
+
+
 class DeadlineError(BsreadWriterError, TimeoutError):
     """What was waited for did not happen in time; it may happen later."""
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from sf_bsread_writer.errors import SetupError, StateError
 from sf_bsread_writer.logs import Complaints
-from sf_bsread_writer.relay.channels import Look, Seen
+from sf_bsread_writer.relay.channels import Seen
 from sf_bsread_writer.relay.clock import ArrivalClock
 from sf_bsread_writer.relay.config import ALL_INTERFACES, BufferConfig
 from sf_bsread_writer.relay.ingest import Ingest, IngestStatistics
+from sf_bsread_writer.relay.looks import Looks
 from sf_bsread_writer.relay.outbox import CopyBudget
 from sf_bsread_writer.relay.replay import Client, ClientStatistics
 from sf_bsread_writer.ring.ring import Ring, RingStatistics
@@ -71,7 +72,7 @@ class Relay:
         self._began_s = time.monotonic()
         self._clock = ArrivalClock(time.time_ns, time.monotonic_ns, after_ns=self._ring.newest_arrival_ns)
         self._ingest = Ingest(config, self._ring, self._clock, self._arrived)
-        self._look_at_channels = Look(self._ring, config.limits)
+        self._looks = Looks(self._ring)
         self._complaints = Complaints(logger)
         self._listener = Listener(
             config.bind,
@@ -169,7 +170,12 @@ class Relay:
 
     async def channels(self) -> Seen:
         """What the last messages bring, found out now."""
-        return await self._look_at_channels(self._clock())
+        return await self._looks.channels(self._clock())
+
+    @property
+    def looks(self) -> Looks:
+        """For whoever wants to see what is in the ring."""
+        return self._looks
 
     def drop_clients(self, reason: str = "it was told to go") -> None:
         """Closes the connections of all present clients."""

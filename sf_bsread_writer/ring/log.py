@@ -122,7 +122,7 @@ class Log:
         """
         first = self.oldest if oldest is None else oldest
         ids = self.rows(first, self.next).pulse_ids
-        places = np.flatnonzero(~_late(ids) & (ids >= pulse_id))
+        places = np.flatnonzero(~late(ids) & (ids >= pulse_id))
         if not places.size:
             return self.next
         lowest = ids[places].min()
@@ -171,7 +171,7 @@ class Log:
         self._table = table
 
 
-def _late(pulse_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+def late(pulse_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which messages are single ones that came too late: their neighbours increase, or are the same, without them."""
     late = np.zeros(len(pulse_ids), np.bool_)
     if len(pulse_ids) > 2:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from sf_bsread_writer.message.headers import Channel
-from sf_bsread_writer.message.scanner import Limits
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.relay.channels import LOOKED_AT_MESSAGES, Look, Seen, SeenChannel
+from sf_bsread_writer.relay.reading import Reader
 from sf_bsread_writer.ring.inlet import Arrived, Inlet
 from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.testing.messages import message_of
@@ -36,7 +36,7 @@ def feed(ring: Ring, messages: Sequence[Sequence[bytes]]) -> None:
 
 
 def look_at(ring: Ring) -> Seen:
-    return asyncio.run(Look(ring, Limits())(now_ns=(ring.next + 1) * 1_000_000_000))
+    return asyncio.run(Look(ring, Reader(ring))(now_ns=(ring.next + 1) * 1_000_000_000))
 
 
 def by_name(seen: Seen) -> dict[str, SeenChannel]:
@@ -107,7 +107,7 @@ def test_it_ends_where_the_ring_has_let_go_meanwhile_and_holds_nothing_up() -> N
     assert ring.next - ring.log.oldest < len(messages)
 
     async def both() -> Seen:
-        looking = asyncio.create_task(Look(ring, Limits())(now_ns=10**12))
+        looking = asyncio.create_task(Look(ring, Reader(ring))(now_ns=10**12))
         while not looking.done():
             await asyncio.sleep(0)
             feed(ring, messages[:40])  # goes through, though what is looked at has to go for it

@@ -1,0 +1,154 @@
+"""One value of many elements as few that look like it: the trace of a waveform, the picture of an image. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sf_bsread_writer.relay.thinning import plain, thin
+
+BINS = 256
+_MOST_RANKED = 1 << 20
+_PERCENTS = (1, 99)
+_EXACT_IN_FLOAT32 = 1 << 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """A waveform: ``values`` at the places ``indices`` of ``elements``; None where it is no number. Limits are those of all."""
+
+    elements: int
+    thinned: bool
+    indices: list[int]
+    values: list[bool | int | float | None]
+    low: float | None
+    high: float | None
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """An image of ``height`` × ``width``, made smaller: ``pixels`` is the mean of each ``step`` × ``step``, float32, row by row.
+
+    All else is of the whole image, but for pixels that are no numbers; None if none is one. ``counts`` has the pixels in
+    `BINS` equal parts from ``low`` to ``high``. ``plane`` says which part of an array of more dimensions it is.
+    """
+
+    plane: str
+    height: int
+    width: int
+    step: int
+    pixels: NDArray[np.float32]
+    low: float | None
+    high: float | None
+    mean: float | None
+    percentile_1: float | None
+    percentile_99: float | None
+    counts: list[int]
+
+
+def trace_of(values: NDArray[Any], points: int) -> Trace:
+    """Of an array of shape (elements,)."""
+    valid = np.isfinite(values)
+    chosen = thin(values, valid, points)
+    low, high, mean = _limits(values if valid.all() else values[valid])
+    return Trace(
+        elements=len(values),
+        thinned=len(chosen) < len(values),
+        indices=chosen.tolist(),
+        values=plain(values[chosen], valid[chosen]),
+        low=low,
+        high=high,
+        mean=mean,
+    )
+
+
+def picture_of(values: NDArray[Any], pixels: int) -> Picture:
+    """Of an array of two dimensions or more, of which no side is to be larger than ``pixels``."""
+    plane = f"[{', '.join(['0'] * (values.ndim - 2))}, :, :]" if values.ndim > 2 else ""
+    image = values[(0,) * (values.ndim - 2)]
+    if image.dtype.kind == "b":
+        image = image.view(np.uint8)
+    step = -(-max(image.shape) // pixels)
+    finite = np.isfinite(image) if image.dtype.kind == "f" else None
+    numbers = image if finite is None or finite.all() else image[finite]
+    low, high, mean = _limits(numbers)
+    ranks, counts = _distribution(numbers.reshape(-1), low, high)
+    return Picture(
+        plane=plane,
+        height=image.shape[0],
+        width=image.shape[1],
+        step=step,
+        pixels=_reduced(image, None if numbers is image else finite, step),
+        low=low,
+        high=high,
+        mean=mean,
+        percentile_1=ranks[0],
+        percentile_99=ranks[1],
+        counts=counts,
+    )
+
+
+def _limits(numbers: NDArray[Any]) -> tuple[float | None, float | None, float | None]:
+    """The lowest, the highest, the mean."""
+    if not numbers.size:
+        return None, None, None
+    return float(numbers.min()), float(numbers.max()), float(numbers.mean(dtype=np.float64))
+
+
+def _distribution(
+    numbers: NDArray[Any], low: float | None, high: float | None
+) -> tuple[tuple[float | None, float | None], list[int]]:
+    """Both percentiles, and the histogram."""
+    if low is None or high is None:
+        return (None, None), [0] * BINS
+    if numbers.dtype.kind == "u" and numbers.dtype.itemsize <= 2:  # as of nearly all cameras: counted once, all is known
+        each = np.bincount(numbers, minlength=int(high) + 1)
+        ranks = np.searchsorted(each.cumsum(), [numbers.size * percent / 100 for percent in _PERCENTS])
+        levels = np.flatnonzero(each)
+        counts = np.bincount(_bins(levels, low, high), each[levels], BINS)
+        return (float(ranks[0]), float(ranks[1])), counts.astype(np.int64).tolist()
+    some = numbers[:: -(-numbers.size // _MOST_RANKED)]
+    places = [max(0, -(-some.size * percent // 100) - 1) for percent in _PERCENTS]
+    ranked = np.partition(some, places)
+    return (float(ranked[places[0]]), float(ranked[places[1]])), np.bincount(_bins(numbers, low, high), minlength=BINS).tolist()
+
+
+def _bins(numbers: NDArray[Any], low: float, high: float) -> NDArray[np.intp]:
+    """In which part each number is."""
+    scale = BINS / (high - low) if high > low else 0.0
+    scaled = numbers.astype(np.float64)
+    scaled -= low
+    scaled *= scale
+    bins: NDArray[np.intp] = np.clip(scaled, 0, BINS - 1, out=scaled).astype(np.intp)
+    return bins
+
+
+def _reduced(image: NDArray[Any], finite: NDArray[np.bool_] | None, step: int) -> NDArray[np.float32]:
+    """The mean of each block; at the right and lower border, of what there is of it."""
+    if step == 1:
+        return image.astype(np.float32)
+    is_exact = image.dtype.kind == "u" and np.iinfo(image.dtype).max * step * step <= _EXACT_IN_FLOAT32
+    dtype = np.dtype(np.float32 if is_exact else np.float64)
+    if finite is None:
+        lines, columns = (np.add.reduceat(np.ones(size), np.arange(0, size, step)) for size in image.shape)
+        sums, counts = _sums(image, step, dtype), np.outer(lines, columns)
+    else:
+        sums, counts = _sums(np.where(finite, image, 0), step, dtype), _sums(finite, step, dtype)
+    with np.errstate(invalid="ignore"):  # a block without any number is none
+        means: NDArray[np.float32] = (sums / counts).astype(np.float32)
+    return means
+
+
+def _sums(image: NDArray[Any], step: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The sum of each block. By slices: NumPy's own sums along short axes take ten times as long."""
+    lines = np.zeros((-(-image.shape[0] // step), image.shape[1]), dtype)
+    sums = np.zeros((len(lines), -(-image.shape[1] // step)), dtype)
+    for offset in range(min(step, image.shape[0])):
+        part = image[offset::step]
+        lines[: len(part)] += part
+    for offset in range(min(step, image.shape[1])):
+        part = lines[:, offset::step]
+        sums[:, : part.shape[1]] += part
+    return sums
