@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before the imports, which take so long that a sign
 import argparse
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from sf_bsread_writer.relay.config import (
     DEFAULT_BUFFER_LENGTH,
     DEFAULT_MAX_CLIENTS,
     DEFAULT_PORT,
+    LOOPBACK,
     BufferConfig,
 )
 from sf_bsread_writer.relay.service import Relay
@@ -36,6 +38,7 @@ from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from sf_bsread_writer.capture.service import CaptureService
+    from sf_bsread_writer.rest.guard import Guard
     from sf_bsread_writer.rest.server import Server
 
 logger = logging.getLogger(__name__)
@@ -58,8 +61,14 @@ def parser() -> Parser:
         "--rest_port",
         type=int,
         metavar="PORT",
-        help="port of 127.0.0.1 on which statistics, clients, channels and metrics are shown by HTTP; 0 takes a free one and "
-        "logs it; default: none",
+        help="port on which a dashboard, statistics, channels and metrics are shown by HTTP; 0 takes a free one and logs it; "
+        "default: none",
+    )
+    result.add_argument(
+        "--rest_bind",
+        default=LOOPBACK,
+        metavar="ADDRESS",
+        help=f"address to serve REST on; {ALL_INTERFACES} for all, which lets other machines look; default {LOOPBACK}",
     )
     result.add_argument(
         "--capture_root",
@@ -160,6 +169,7 @@ def config_from(given: argparse.Namespace) -> BufferConfig:
         stale_timeout_s=given.stale_timeout,
         store=given.store,
         rest_port=given.rest_port,
+        rest_bind=given.rest_bind,
         capture_root=given.capture_root,
         token_file=given.token_file,
     )
@@ -214,9 +224,22 @@ def _rest_of(relay: Relay, captures: "CaptureService | None") -> "Server":
     config = relay.config
     assert config.rest_port is not None
     token = None if config.token_file is None else read_token(config.token_file)
-    server = Server(build_app(relay, Guard(token=token), captures), port=config.rest_port)
+    guard = Guard(token=token, at_any_address=config.is_rest_open)
+    server = Server(build_app(relay, guard, captures), port=config.rest_port, host=config.rest_bind)
     server.bind()
+    if config.is_rest_open:
+        _tell_that_it_is_open(guard, server)
     return server
+
+
+def _tell_that_it_is_open(guard: "Guard", server: "Server") -> None:
+    logger.warning(
+        "REST on %s is open to every machine that reaches this one: all can see the channels, their values and the clients, "
+        "unencrypted; without --rest_bind it is open to this machine only",
+        server.url,
+    )
+    # DNS may keep this waiting for long: nobody else waits for it, not even the end of the program.
+    threading.Thread(target=guard.learn_full_name, name="name", daemon=True).start()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from sf_bsread_writer import buffer
@@ -75,6 +76,12 @@ def test_a_port_in_use_ends_it_at_once(source: Source) -> None:
         (["tcp://localhost:9999", "-b", "0"], "buffer length 0"),
         (["tcp://localhost:9999", "-o", "70000"], "output port 70000"),
         (["tcp://localhost:9999", "--rest_port", "70000"], "REST port 70000"),
+        (["tcp://localhost:9999", "--rest_port", "0", "--rest_bind", "daq-7"], "--rest_bind 'daq-7' is no IP address"),
+        (["tcp://localhost:9999", "--rest_bind", "0.0.0.0"], "give --rest_port, too"),
+        (
+            ["tcp://localhost:9999", "--rest_port", "0", "--rest_bind", "0.0.0.0", "--capture_root", "/tmp"],
+            "would let everybody who reaches this machine write files here: give --token_file, too",
+        ),
         (["tcp://localhost:9999", "--memory_limit", "lots"], "size 'lots'"),
         (["tcp://localhost:9999", "--memory_limit", "1M"], "give at least 16M"),
         (["tcp://localhost:9999", "--max_clients", "0"], "0 clients at most"),
@@ -88,6 +95,21 @@ def test_unusable_arguments_are_told_with_their_value(arguments: list[str], comp
     assert ended.returncode == ExitCode.USAGE
     assert complaint in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_rest_is_open_to_other_machines_only_if_it_is_told_to_and_says_so(source: Source) -> None:
+    def codes(url: str, *hosts: str) -> list[int]:
+        return [httpx.get(f"{url}/status", headers={"Host": host}).status_code for host in hosts]
+
+    warning = "is open to every machine that reaches this one"
+    with running("buffer", "-o", 0, "--bind", "127.0.0.1", "--rest_port", 0, source.address) as buffer:
+        url = buffer.wait_for_line(r"REST on (http://127\.0\.0\.1:\d+)$")[1]
+        assert codes(url, "127.0.0.1", "10.1.2.3") == [200, 403]
+        assert warning not in buffer.output
+    with running("buffer", "-o", 0, "--bind", "127.0.0.1", "--rest_port", 0, "--rest_bind", "0.0.0.0", source.address) as buffer:
+        port = buffer.wait_for_line(r"REST on http://0\.0\.0\.0:(\d+)$")[1]
+        assert codes(f"http://127.0.0.1:{port}", "10.1.2.3", socket.gethostname(), "evil.example") == [200, 200, 403]
+        assert re.search(rf"^\[WARNING\] REST on http://0\.0\.0\.0:{port} {warning}", buffer.output, re.MULTILINE)
 
 
 def test_an_unusable_value_while_it_runs_is_no_mistake_of_the_command_line(

@@ -1,5 +1,6 @@
 """What the buffer is told: one frozen object, made once from the command line, with defaults and limits in one place."""
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ DEFAULT_PORT = 8082
 DEFAULT_BUFFER_LENGTH = 100
 DEFAULT_MAX_CLIENTS = 256
 ALL_INTERFACES = "0.0.0.0"
+LOOPBACK = "127.0.0.1"
 EVERYBODY = Access()
 
 _LARGEST_SEGMENT_BYTES = 8 * MIB
@@ -31,8 +33,8 @@ class BufferConfig:
     ``bind``:``port`` (port 0: any free one), from where ``access`` lets them. It keeps the last ``buffer_length`` messages, but
     never more than ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
     A source that sends nothing for ``stale_timeout_s`` (0: for ever) is connected to again.
-    ``rest_port`` of 127.0.0.1 shows all this by HTTP, None: nothing does. Below ``capture_root`` whoever asks there lets it write
-    files, None: nobody; ``token_file`` has the secret for that, None: there is none.
+    ``rest_port`` of the address ``rest_bind`` shows all this by HTTP, None: nothing does. Below ``capture_root`` whoever asks there
+    lets it write files, None: nobody; ``token_file`` has the secret for that, None: there is none.
     ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """
@@ -50,6 +52,7 @@ class BufferConfig:
     segment_bytes: int | None = None
     store: Path | None = None
     rest_port: int | None = None
+    rest_bind: str = LOOPBACK
     capture_root: Path | None = None
     token_file: Path | None = None
 
@@ -58,6 +61,7 @@ class BufferConfig:
             raise UsageError(f"output port {self.port} is not between 0 and 65535 (0: any free port)")
         if self.rest_port is not None and not 0 <= self.rest_port <= 65535:
             raise UsageError(f"REST port {self.rest_port} is not between 0 and 65535 (0: any free port)")
+        self._check_rest_bind()
         if self.rest_port is None and (self.capture_root is not None or self.token_file is not None):
             raise UsageError("--capture_root and --token_file are for those who ask by REST: give --rest_port, too")
         if self.token_file is not None and self.capture_root is None:
@@ -68,6 +72,26 @@ class BufferConfig:
             raise UsageError(f"{self.max_clients} clients at most would serve nobody; give 1 or more")
         if self.segment_bytes is None:
             check_memory_limit(self.memory_limit_bytes)
+
+    def _check_rest_bind(self) -> None:
+        try:
+            is_open = self.is_rest_open
+        except ValueError:
+            raise UsageError(
+                f"--rest_bind {self.rest_bind!r} is no IP address; give one of this machine's, or {ALL_INTERFACES} for all"
+            ) from None
+        if self.rest_port is None and self.rest_bind != LOOPBACK:
+            raise UsageError(f"--rest_bind {self.rest_bind} says where REST is served: give --rest_port, too")
+        if is_open and self.capture_root is not None and self.token_file is None:
+            raise UsageError(
+                f"with --capture_root, --rest_bind {self.rest_bind} would let everybody who reaches this machine write files "
+                f"here: give --token_file, too, or leave REST on {LOOPBACK}"
+            )
+
+    @property
+    def is_rest_open(self) -> bool:
+        """Whether REST can be asked from other machines."""
+        return not ipaddress.ip_address(self.rest_bind).is_loopback
 
     @property
     def ring_segment_bytes(self) -> int:
