@@ -21,7 +21,7 @@ class Trace:
     elements: int
     thinned: bool
     indices: list[int]
-    values: list[bool | int | float | None]
+    values: list[bool | float | None]
     low: float | None
     high: float | None
     mean: float | None

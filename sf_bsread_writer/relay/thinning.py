@@ -26,7 +26,7 @@ def thin(values: NDArray[Any], valid: NDArray[np.bool_], points: int) -> NDArray
     return np.unique(np.concatenate(chosen))
 
 
-def plain(values: NDArray[Any], valid: NDArray[np.bool_]) -> list[bool | int | float | None]:
+def plain(values: NDArray[Any], valid: NDArray[np.bool_]) -> list[bool | float | None]:
     """As Python has them, None where they are not valid."""
     return [value if is_valid else None for value, is_valid in zip(values.tolist(), valid.tolist(), strict=True)]
 

@@ -31,7 +31,7 @@ class Trend:
     last_pulse_id: int | None
     thinned: bool
     pulse_ids: list[int]
-    values: list[bool | int | float | None]
+    values: list[bool | float | None]
 
 
 class Gathering:

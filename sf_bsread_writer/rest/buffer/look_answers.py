@@ -25,7 +25,7 @@ class TrendAnswer(msgspec.Struct, frozen=True, kw_only=True):
     last_pulse_id: int | None
     thinned: bool
     pulse_ids: list[int]
-    values: list[bool | int | float | None]
+    values: list[bool | float | None]
 
     @classmethod
     def of(cls, trend: Trend) -> Self:
@@ -57,7 +57,7 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     elements: int
     thinned: bool
     indices: list[int]
-    values: list[bool | int | float | None]
+    values: list[bool | float | None]
     low: float | None
     high: float | None
     mean: float | None

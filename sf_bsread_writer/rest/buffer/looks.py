@@ -1,10 +1,14 @@
 """The paths that show values: they decode when somebody asks, and only what is asked for."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 from litestar import MediaType, Response, Router, get
-from litestar.exceptions import NotFoundException, ValidationException
-from litestar.params import Parameter
+from litestar.exceptions import ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
+from litestar.params import Parameter as Query
 
 from sf_bsread_writer.errors import AbsentError, UsageError
 from sf_bsread_writer.relay.looks import Looks
@@ -15,41 +19,69 @@ from sf_bsread_writer.rest.parse import PULSE_IDS
 
 _MOST_NAME_CHARACTERS = 1000
 
-Channel = Annotated[str, Parameter(min_length=1, max_length=_MOST_NAME_CHARACTERS, description="Name of the channel")]
+Channel = Annotated[str, Query(min_length=1, max_length=_MOST_NAME_CHARACTERS, description="Name of the channel")]
 PulseId = Annotated[
-    int | None, Parameter(ge=PULSE_IDS[0], le=PULSE_IDS[-1], description="The pulse; the newest that has a value if left out")
+    int | None, Query(ge=PULSE_IDS[0], le=PULSE_IDS[-1], description="The pulse; the newest that has a value if left out")
 ]
 After = Annotated[
-    int | None,
-    Parameter(ge=PULSE_IDS[0], le=PULSE_IDS[-1], description="Only what has arrived behind this pulse; all if left out"),
+    int | None, Query(ge=PULSE_IDS[0], le=PULSE_IDS[-1], description="Only what has arrived behind this pulse; all if left out")
 ]
-Points = Annotated[int, Parameter(ge=1, le=10_000, description="About so many at most")]
-Pixels = Annotated[int, Parameter(ge=1, le=1024, description="Rows and columns at most")]
-Pulses = Annotated[int, Parameter(ge=1, le=10_000, description="The last so many messages")]
-Parts = Annotated[int, Parameter(ge=1, le=1000, description="Parts along the pulses, at most")]
-Search = Annotated[str, Parameter(max_length=_MOST_NAME_CHARACTERS, description="Only channels with this in their names")]
-Rows = Annotated[int, Parameter(ge=1, le=1000, description="Channels at most, those that miss the most first")]
+Points = Annotated[int, Query(ge=1, le=10_000, description="About so many at most")]
+Pixels = Annotated[int, Query(ge=1, le=1024, description="Rows and columns at most")]
+Pulses = Annotated[int, Query(ge=1, le=10_000, description="The last so many messages")]
+Parts = Annotated[int, Query(ge=1, le=1000, description="Parts along the pulses, at most")]
+Search = Annotated[str, Query(max_length=_MOST_NAME_CHARACTERS, description="Only channels with this in their names")]
+Rows = Annotated[int, Query(ge=1, le=1000, description="Channels at most, those that miss the most first")]
 
 
-@get("/trend", raises=[NotFoundException], responses=REFUSALS)
+class LookError(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing to show; ``detail`` says what was wrong with which value, and what to do."""
+
+    status_code: int
+    detail: str
+
+
+def _refusal(text: str) -> ResponseSpec:
+    return ResponseSpec(LookError, description=text, generate_examples=False)
+
+
+_REFUSALS = {
+    **REFUSALS,
+    400: _refusal("A parameter that cannot be used"),
+    404: _refusal("The ring does not hold it, or not any more"),
+    422: _refusal("A channel of another kind, or a damaged value"),
+}
+
+
+@dataclass
+class _OfPulses(Operation):
+    """May name a pulse: of a parameter that can be left out, Litestar would say that it can be null, and may be negative."""
+
+    def __post_init__(self) -> None:
+        for parameter in self.parameters or ():
+            if isinstance(parameter, Parameter) and parameter.name in ("after", "pulse_id"):
+                parameter.schema = Schema(type=OpenAPIType.INTEGER, minimum=PULSE_IDS[0], maximum=PULSE_IDS[-1])
+
+
+@get("/trend", responses=_REFUSALS, operation_class=_OfPulses)
 async def trend(request: AppRequest, channel: Channel, after: After = None, points: Points = 1000) -> TrendAnswer:
     """A scalar channel in all messages that the ring holds, decoded now."""
     return TrendAnswer.of(await _looks_of(request).trend(channel, after=after, points=points))
 
 
-@get("/trace", raises=[NotFoundException], responses=REFUSALS)
+@get("/trace", responses=_REFUSALS, operation_class=_OfPulses)
 async def trace(request: AppRequest, channel: Channel, pulse_id: PulseId = None, points: Points = 4096) -> TraceAnswer:
     """A channel of one dimension: its newest value, or that of a pulse."""
     return TraceAnswer.of(await _looks_of(request).trace(channel, pulse_id=pulse_id, points=points))
 
 
-@get("/image", raises=[NotFoundException], responses=REFUSALS)
+@get("/image", responses=_REFUSALS, operation_class=_OfPulses)
 async def image(request: AppRequest, channel: Channel, pulse_id: PulseId = None, pixels: Pixels = 512) -> ImageAnswer:
     """A channel of two dimensions, or the first plane of one that has more: its newest value, or that of a pulse."""
     return ImageAnswer.of(await _looks_of(request).image(channel, pulse_id=pulse_id, pixels=pixels))
 
 
-@get("/completeness", raises=[NotFoundException], responses=REFUSALS)
+@get("/completeness", responses=_REFUSALS)
 async def completeness(
     request: AppRequest, pulses: Pulses = 1000, parts: Parts = 200, search: Search = "", rows: Rows = 200
 ) -> CompletenessAnswer:
@@ -58,17 +90,17 @@ async def completeness(
     return CompletenessAnswer.of(found)
 
 
-def answer_absent(request: AppRequest, error: AbsentError) -> Response[dict[str, Any]]:
+def answer_absent(request: AppRequest, error: AbsentError) -> Response[LookError]:
     """404: the ring does not have it."""
     return _answer(404, str(error))
 
 
-def answer_unfit(request: AppRequest, error: UsageError) -> Response[dict[str, Any]]:
+def answer_unfit(request: AppRequest, error: UsageError) -> Response[LookError]:
     """422: it is there, but cannot be shown so."""
     return _answer(422, str(error))
 
 
-def answer_invalid(request: AppRequest, error: ValidationException) -> Response[dict[str, Any]]:
+def answer_invalid(request: AppRequest, error: ValidationException) -> Response[LookError]:
     """400: says of each parameter what is wrong with it."""
     wrong = [f"{each.get('key')}: {each.get('message')}" for each in error.extra or () if isinstance(each, dict)]
     return _answer(400, "; ".join(wrong) or error.detail)
@@ -81,8 +113,8 @@ LOOKS = Router(
 )
 
 
-def _answer(code: int, detail: str) -> Response[dict[str, Any]]:
-    return Response({"status_code": code, "detail": detail}, status_code=code, media_type=MediaType.JSON)
+def _answer(code: int, detail: str) -> Response[LookError]:
+    return Response(LookError(status_code=code, detail=detail), status_code=code, media_type=MediaType.JSON)
 
 
 def _looks_of(request: AppRequest) -> Looks:
