@@ -11,6 +11,7 @@ comes before a start is let go, and the message's global timestamp stands for it
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ from sf_bsread_writer.zmtp.peer import Connection, Connector, Mode
 from sf_bsread_writer.zmtp.silence import STALE_TIMEOUT_S, Silence
 
 logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+"""What a buffer holds is asked no more often than that, however many want to know."""
 
 PLAUSIBLE_CLOCK_DIFFERENCE_NS = 10 * NS_PER_S
 """A source's clock is believed if it is no further than this from ours; beyond it, our own receive time counts."""
@@ -125,6 +129,10 @@ class PulseStream(Protocol):
         """Whether messages can come."""
 
     @property
+    def held(self) -> Holdings | None:
+        """What a buffer has said last that it holds; None if it is none, or not connected."""
+
+    @property
     def paused(self) -> bool:
         """Whether it has stopped reading for want of memory: silence then says nothing about the other side."""
 
@@ -142,6 +150,9 @@ class PulseStream(Protocol):
 
     def mark(self) -> bool:
         """Asks for `CaughtUp`; False if the other side cannot tell."""
+
+    def look(self) -> None:
+        """Asks a buffer that is not open what it holds now, for a later `held`; what is open is not disturbed."""
 
     def resume(self) -> None:
         """To be called when a pinned segment was given back: goes on reading if that had to stop for want of memory."""
@@ -168,6 +179,8 @@ class ZmtpStream:
         self._connector = Connector(address, mode=mode, properties=self._properties, on_trouble=self._unreachable)
         self._connection: Connection | None = None
         self._is_buffer = False
+        self._held: Holdings | None = None
+        self._looked_s = -math.inf
         self._broken: asyncio.Event = asyncio.Event()
         self._reason = ""
         self._failure: Exception | None = None
@@ -190,6 +203,10 @@ class ZmtpStream:
     @property
     def connected(self) -> bool:
         return self._connection is not None
+
+    @property
+    def held(self) -> Holdings | None:
+        return self._held if self.connected else None
 
     @property
     def paused(self) -> bool:
@@ -241,6 +258,12 @@ class ZmtpStream:
         self._send(extension.encode_extension(MarkRequest(token=self._generation)))
         return True
 
+    def look(self) -> None:
+        now_s = time.monotonic()
+        if self._start is None and self._is_buffer and self.connected and now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            self._request(StartPoint("hold"))
+
     def resume(self) -> None:
         connection = self._connection
         if connection is not None and not self._reading:
@@ -270,7 +293,7 @@ class ZmtpStream:
         self.resume()
 
     def _recognise(self, connection: Connection) -> None:
-        holdings = Holdings.from_ready(connection.ready)
+        self._held = holdings = Holdings.from_ready(connection.ready)
         self._is_buffer = holdings is not None
         if not self._has_complained and self._was_connected:
             return  # else the log of a source that comes and goes would be full of it
@@ -394,6 +417,9 @@ class ZmtpStream:
 
     def _on_started(self, started: Started) -> None:
         self._answered_generation = started.generation
+        self._held = Holdings(
+            oldest_pulse_id=started.oldest_pulse_id, newest_pulse_id=started.newest_pulse_id, messages=started.messages
+        )
         if self._answer is not None and not self._answer.done() and started.generation == self._generation:
             opened = Opened(
                 now_ns=started.now_ns,

@@ -117,6 +117,17 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     output_file: str
 
 
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """The other side of a writer. What a buffer holds is None for a source, and as long as nobody has said it."""
+
+    address: str
+    connected: bool
+    is_buffer: bool
+    messages: int | None
+    oldest_pulse_id: int | None
+    newest_pulse_id: int | None
+
+
 DEAD_BYTES_TO_TELL, DEAD_SHARE_TO_TELL = 64 << 20, 0.25
 """Room that nothing uses is told of if it is more than this, and more than this share of the file."""
 

@@ -20,7 +20,7 @@ from sf_bsread_writer.acquire.receive import (
     StreamEvent,
 )
 from sf_bsread_writer.acquire.recording import Recording
-from sf_bsread_writer.acquire.report import Cause, Outcome, Report, Statistics, describe
+from sf_bsread_writer.acquire.report import Cause, Outcome, Report, Statistics, StreamState, describe
 from sf_bsread_writer.acquire.requests import Asked, Edge, StartMeans, is_stop_again, what_start_means
 from sf_bsread_writer.acquire.running import Running
 from sf_bsread_writer.acquire.selection import Selection
@@ -181,6 +181,18 @@ class WriterService:
             return self._acquisition.statistics()
         nothing = Recording(Selection(), stream=self._stream_name, started_ns=0)
         return nothing.statistics(connected=self._stream.connected, output_file="", file_bytes=0)
+
+    def stream(self) -> StreamState:
+        held = self._stream.held
+        self._stream.look()
+        return StreamState(
+            address=self._stream_name,
+            connected=self._stream.connected,
+            is_buffer=held is not None,
+            messages=None if held is None else held.messages,
+            oldest_pulse_id=None if held is None else held.oldest_pulse_id,
+            newest_pulse_id=None if held is None else held.newest_pulse_id,
+        )
 
     # The process around it
 

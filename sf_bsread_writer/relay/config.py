@@ -33,8 +33,8 @@ class BufferConfig:
     ``bind``:``port`` (port 0: any free one), from where ``access`` lets them. It keeps the last ``buffer_length`` messages, but
     never more than ``memory_limit_bytes``. ``store`` is the folder that outlives the process, None: nothing does.
     A source that sends nothing for ``stale_timeout_s`` (0: for ever) is connected to again.
-    ``rest_port`` of the address ``rest_bind`` shows all this by HTTP, None: nothing does. Below ``capture_root`` whoever asks there
-    lets it write files, None: nobody; ``token_file`` has the secret for that, None: there is none.
+    ``rest_port`` of the address ``rest_bind`` shows all this by HTTP, None: nothing does. Below ``capture_root`` whoever asks
+    there lets it write files, None: nobody; ``token_file`` has the secret for that, None: there is none.
     ``segment_bytes`` None lets it follow from the memory limit.
     Raises `UsageError` for values that cannot work.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
-from sf_bsread_writer.acquire.report import Report, Statistics
+from sf_bsread_writer.acquire.report import Report, Statistics, StreamState
 
 
 class Acquisition(Protocol):
@@ -25,6 +25,9 @@ class Acquisition(Protocol):
 
     def report(self) -> Report | None:
         """Of the running acquisition as it stands, else of the last one, else None."""
+
+    def stream(self) -> StreamState:
+        """The buffer or source that it is connected to, or tries to be; before a start, what it holds by now or lately."""
 
     async def start(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
         """First pulse to write, inclusive; None means all that arrives from now on. Idempotent."""

@@ -9,14 +9,14 @@ from sf_bsread_writer.rest.legacy import legacy_router
 from sf_bsread_writer.rest.metrics import metrics
 from sf_bsread_writer.rest.pages import pages
 from sf_bsread_writer.rest.progress import events
-from sf_bsread_writer.rest.reports import report
+from sf_bsread_writer.rest.reports import report, stream
 
 
 def build_app(acquisition: Acquisition, guard: Guard | None = None) -> Litestar:
     """The application that serves this writer, to those that the guard lets through."""
     return assemble(
         acquisition,
-        [legacy_router(), report, metrics, events, *pages("writer.html")],
+        [legacy_router(), report, stream, metrics, events, *pages("writer.html")],
         guard,
         title="sf_bsread_writer",
         description="Writes exactly the pulses asked for to one HDF5 file.",

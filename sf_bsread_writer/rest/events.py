@@ -1,13 +1,14 @@
 """Server-sent events: whoever listens is told what has changed, a few times a second, until it goes or the server stops.
 
 There is no queue. Each listener has its own eye on the program, which looks again only when its socket has taken what was seen
-before: who reads slowly sees fewer moments. Who does not read at all is cut off by `rest.protocol`.
+before: who reads slowly sees fewer moments. Who does not read at all is cut off by `rest.protocol`. What an eye has seen besides,
+and does not change any more, is news.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from litestar import Litestar
@@ -60,16 +61,24 @@ class Pace:
         return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
 
 
-class EventStream(ASGIResponse):
-    """An event ``status`` with what ``look`` gives at a time (monotonic, s) whenever that has changed, and ``end`` at the end."""
+News: TypeAlias = tuple[str, msgspec.Struct]
+"""Name and data of an event."""
 
-    __slots__ = ("_audience", "_look")
+
+class EventStream(ASGIResponse):
+    """An event ``status`` with what ``look`` gives at a time (monotonic, s) whenever that has changed, and ``end`` at the end.
+
+    After each look comes what it leaves in ``news``, which is taken out.
+    """
+
+    __slots__ = ("_audience", "_look", "_news")
     _should_set_content_length = False
 
-    def __init__(self, audience: Audience, look: Callable[[float], msgspec.Struct]) -> None:
+    def __init__(self, audience: Audience, look: Callable[[float], msgspec.Struct], news: list[News]) -> None:
         super().__init__(media_type="text/event-stream")
         self._audience = audience
         self._look = look
+        self._news = news
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         gone = asyncio.create_task(_until_gone(receive))
@@ -95,9 +104,16 @@ class EventStream(ASGIResponse):
             elif now_s - told_s >= KEEP_ALIVE_S:
                 told_s = now_s
                 await _send(send, _KEEP_ALIVE)
+            await self._tell_news(send)
             await asyncio.wait((gone, dismissed), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
         if not gone.done():
-            await _send(send, _event("end", self._look(loop.time())), more=False)
+            last = self._look(loop.time())
+            await self._tell_news(send)
+            await _send(send, _event("end", last), more=False)
+
+    async def _tell_news(self, send: Send) -> None:
+        while self._news:
+            await _send(send, _event(*self._news.pop(0)))
 
 
 def audience_of(app: Litestar) -> Audience:
@@ -106,12 +122,12 @@ def audience_of(app: Litestar) -> Audience:
     return audience
 
 
-def events_for(request: AppRequest, look: Callable[[float], msgspec.Struct]) -> EventStream:
-    """The answer to who wants to listen; raises ServiceUnavailableException if too many do."""
+def events_for(request: AppRequest, look: Callable[[float], msgspec.Struct], news: list[News] | None = None) -> EventStream:
+    """The answer to who wants to listen, see `EventStream`; raises ServiceUnavailableException if too many do."""
     audience = audience_of(request.app)
     if audience.listeners >= MOST_LISTENERS:
         raise ServiceUnavailableException(detail=f"{audience.listeners} clients listen already; end one of them")
-    return EventStream(audience, look)
+    return EventStream(audience, look, [] if news is None else news)
 
 
 async def _until_gone(receive: Receive) -> None:

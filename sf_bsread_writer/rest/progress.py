@@ -3,10 +3,13 @@
 import msgspec
 from litestar import get
 
-from sf_bsread_writer.acquire.report import Outcome
+from sf_bsread_writer.acquire.report import Outcome, Report
 from sf_bsread_writer.rest.acquisition import Acquisition
 from sf_bsread_writer.rest.context import AppRequest, acquisition_of
-from sf_bsread_writer.rest.events import EVENTS, EventStream, Pace, events_for
+from sf_bsread_writer.rest.events import EVENTS, EventStream, News, Pace, events_for
+
+MOST_RANGES = 100
+"""Of missing pulses, in an event."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +32,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProgressEye:
-    """Looks at a writer again and again."""
+    """Looks at a writer again and again. ``news`` are reports of acquisitions that have ended meanwhile, see `_in_short`."""
 
     def __init__(self, acquisition: Acquisition) -> None:
+        self.news: list[News] = []
         self._acquisition = acquisition
         self._rows = Pace()
         self._pulses = Pace()
@@ -70,11 +74,24 @@ class ProgressEye:
         elif self._was_writing:
             report = self._acquisition.report()
             self._outcome = None if report is None else report.outcome
+            if report is not None:
+                self.news.append(("report", _in_short(report)))
         self._was_writing = state == "writing"
         return self._outcome
 
 
+def _in_short(report: Report) -> Report:
+    """Without what may be long: a writer that ends must not wait for its listeners, so it has to fit into their sockets."""
+    return msgspec.structs.replace(
+        report,
+        channels=(),
+        missing=report.missing[:MOST_RANGES],
+        missing_truncated=report.missing_truncated or len(report.missing) > MOST_RANGES,
+    )
+
+
 @get("/events", responses=EVENTS, media_type="text/event-stream", tags=["events"])
 async def events(request: AppRequest) -> EventStream:
-    """Server-sent events: ``status`` whenever something has changed, ``end`` when the writer ends."""
-    return events_for(request, ProgressEye(acquisition_of(request)))
+    """Server-sent events: ``status`` when something has changed, ``report`` of an acquisition, ``end`` when the writer ends."""
+    eye = ProgressEye(acquisition_of(request))
+    return events_for(request, eye, eye.news)

@@ -6,7 +6,7 @@ from typing import Any
 from litestar import MediaType, Response, get
 from litestar.exceptions import NotFoundException
 
-from sf_bsread_writer.acquire.report import Report
+from sf_bsread_writer.acquire.report import Report, StreamState
 from sf_bsread_writer.rest.context import AppRequest, acquisition_of, named
 from sf_bsread_writer.rest.openapi import REFUSALS
 
@@ -20,6 +20,12 @@ async def report(request: AppRequest) -> Report:
     if found is None:
         raise NotFoundException(detail="there is no report yet: no acquisition has been started; PUT /start_pulse_id/N first")
     return found
+
+
+@get("/stream", responses=REFUSALS, tags=["report"])
+async def stream(request: AppRequest) -> StreamState:
+    """The buffer or source that the pulses come from. Until a start, what it holds was asked a moment ago: ask again for now."""
+    return acquisition_of(request).stream()
 
 
 def answer_unexpected(request: AppRequest, error: Exception) -> Response[dict[str, Any]]:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sf_bsread_writer.acquire.report import ChannelReport, DueFrom, Range, Report, Rule, Statistics
+from sf_bsread_writer.acquire.report import ChannelReport, DueFrom, Range, Report, Rule, Statistics, StreamState
 
 _STATISTICS = Statistics(
     start_pulse_id=None,
@@ -73,6 +73,18 @@ class FakeAcquisition:
         """Whatever a test has put into ``last_report``."""
         self._fail()
         return self.last_report
+
+    def stream(self) -> StreamState:
+        """Of a buffer that holds pulses 100 to 199."""
+        self._fail()
+        return StreamState(
+            address="tcp://127.0.0.1:8082",
+            connected=True,
+            is_buffer=True,
+            messages=100,
+            oldest_pulse_id=100,
+            newest_pulse_id=199,
+        )
 
     async def start(self, pulse_id: int | None, *, output_file: str | None = None) -> None:
         """Noted as ``("start", pulse_id, output_file)``."""

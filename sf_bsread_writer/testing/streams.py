@@ -9,7 +9,7 @@ from sf_bsread_writer.acquire.receive import Opened, Pulses, StreamEvent
 from sf_bsread_writer.message.layout import Run
 from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.testing.messages import run_of
-from sf_bsread_writer.zmtp.extension import StartPoint
+from sf_bsread_writer.zmtp.extension import Holdings, StartPoint
 
 
 class StreamInMemory:
@@ -18,6 +18,8 @@ class StreamInMemory:
     def __init__(self, *, has_past: bool = True, oldest_pulse_id: int | None = None, newest_pulse_id: int | None = None) -> None:
         self.has_past = has_past
         self.connected = True
+        self.held = Holdings(oldest_pulse_id=1, newest_pulse_id=9, messages=9) if has_past else None
+        self.looks = 0
         self.paused = False
         self.opened: list[StartPoint] = []
         self.now_ns = 1_000
@@ -46,6 +48,10 @@ class StreamInMemory:
         """Counts; like the real one it has an answer only against a buffer."""
         self.marks += self.has_past and self.connected
         return self.has_past and self.connected
+
+    def look(self) -> None:
+        """Counts."""
+        self.looks += 1
 
     def resume(self) -> None:
         """Nothing ever stops here."""

@@ -12,7 +12,15 @@ from sf_bsread_writer.message.scanner import Limits
 from sf_bsread_writer.ring.segment import SegmentPool
 from sf_bsread_writer.testing.messages import message_of, renumbered, stream_of
 from sf_bsread_writer.testing.wire import Source
-from sf_bsread_writer.zmtp.extension import Started, StartPoint, StartRequest, encode_extension, encode_run, holdings_properties
+from sf_bsread_writer.zmtp.extension import (
+    Holdings,
+    Started,
+    StartPoint,
+    StartRequest,
+    encode_extension,
+    encode_run,
+    holdings_properties,
+)
 
 MESSAGE = message_of(1, {"A": 1.0})
 BUFFER = holdings_properties(oldest_pulse_id=1, newest_pulse_id=1, messages=1)
@@ -178,6 +186,45 @@ def test_a_source_that_hangs_is_connected_to_again_but_a_buffer_may_have_nothing
     with Source(properties) as source:
         assert asyncio.run(life(source)) == is_left
     assert ("it has sent nothing for 0.2 s" in caplog.text) == is_left
+
+
+def test_a_look_at_a_buffer_is_answered_unless_it_is_open_and_not_asked_for_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    def frame(generation: int, at: str) -> bytes:
+        return encode_extension(StartRequest(generation=generation, at=at))
+
+    def started(generation: int, newest: int) -> bytes:
+        held = {"oldest_pulse_id": 1, "newest_pulse_id": newest, "messages": newest}
+        return encode_extension(Started(generation=generation, now_ns=7, first_sequence=0, **held))
+
+    async def life(source: Source) -> None:
+        stream = ZmtpStream(source.address, mode="auto", name="test", pool=SegmentPool(1 << 20, 1 << 16))
+        assert stream.held is None
+        stream.look()
+        connected = asyncio.Event()
+        running = asyncio.create_task(stream.run(lambda event: connected.set()))
+        await asyncio.to_thread(source.accept)
+        await connected.wait()
+        assert stream.held == Holdings(oldest_pulse_id=1, newest_pulse_id=1, messages=1)  # as it said of itself
+        for _ in range(100):
+            stream.look()
+        opening = asyncio.create_task(stream.open(StartPoint("pulse", 5)))
+        expected = frame(0, "hold") + frame(1, "pulse 5")
+        assert await asyncio.to_thread(source.receive, len(expected)) == expected
+        source.send(started(0, 8) + started(1, 9))
+        assert (await opening).newest_pulse_id == 9
+        assert stream.held == Holdings(oldest_pulse_id=1, newest_pulse_id=9, messages=9)
+        monkeypatch.setattr("sf_bsread_writer.acquire.receive.LOOK_S", 0.0)
+        stream.look()  # it is open
+        stream.close()
+        stream.look()
+        expected = frame(2, "hold") * 2
+        assert await asyncio.to_thread(source.receive, len(expected)) == expected
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert stream.held is None
+
+    with Source(BUFFER) as source:
+        asyncio.run(asyncio.wait_for(life(source), 10))
 
 
 @pytest.mark.parametrize(("from_oldest", "oldest_held"), [(True, 100), (False, None)])

@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from sf_bsread_writer.acquire.report import Range
 from sf_bsread_writer.rest import events
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.events import PACE_S, Pace
@@ -67,7 +69,25 @@ def test_the_end_of_an_acquisition_brings_its_outcome(monkeypatch: pytest.Monkey
         acquisition.last_report = sample_report()
         httpx.get(f"{url}/stop")
         _, last = next(stream)
+        name, report = next(stream)
+        with httpx.stream("GET", f"{url}/events") as later:
+            told = [next(events) for events in [events_of(later)] for _ in range(2)]
     assert (last["state"], last["outcome"]) == ("waiting", "incomplete")
+    assert (name, report) == ("report", json.loads(msgspec.json.encode(sample_report(channels=0))))
+    assert told == [("status", last), ("report", report)]
+
+
+def test_a_report_that_is_told_as_an_event_fits_into_any_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    acquisition = FakeAcquisition()
+    ranges = tuple(Range(first=2**62 + 3 * n, last=2**62 + 3 * n + 1) for n in range(1000))
+    acquisition.last_report = msgspec.structs.replace(sample_report(channels=10_000), missing=ranges)
+    with serving(acquisition) as url, httpx.stream("GET", f"{url}/events") as response:
+        stream = events_of(response)
+        next(stream)
+        _, report = next(stream)
+    assert len(json.dumps(report)) < 16_384
+    assert (report["channels"], len(report["missing"]), report["missing_truncated"]) == ([], 100, True)
+    assert report["missing_pulses"] == sample_report().missing_pulses
 
 
 def test_an_end_of_the_server_is_told_and_not_delayed() -> None:
@@ -138,7 +158,8 @@ def test_a_real_chain_tells_how_it_goes_until_it_ends() -> None:
         assert next(event for _, event in told if event["rows"] >= 49)["state"] == "writing"
         assert next(event for _, event in kept if event["newest_pulse_id"] == 50)["clients"] == 1
         writer.put("/stop_pulse_id/50")
-        *_, (name, last) = told
+        *_, (before, report), (name, last) = told
+        assert (before, report["outcome"], report["rows"]) == ("report", "complete", 50)
         assert (name, last["outcome"], last["rows"], last["stop_pulse_id"]) == ("end", "complete", 50, 50)
         assert writer.program.wait_for_exit() == 0
         buffer.program.process.terminate()

@@ -11,7 +11,14 @@ from sf_bsread_writer.testing.acquisition import FakeAcquisition
 from sf_bsread_writer.testing.serving import serving
 
 TOKEN = "0123456789abcdef-secret"
-READING = [("GET", "/status"), ("GET", "/statistics"), ("GET", "/report"), ("GET", "/metrics"), ("GET", "/openapi.json")]
+READING = [
+    ("GET", "/status"),
+    ("GET", "/statistics"),
+    ("GET", "/report"),
+    ("GET", "/stream"),
+    ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+]
 LISTENING = [("GET", "/events")]  # whose answer does not end
 CHANGING = [
     ("POST", "/parameters"),
@@ -154,7 +161,7 @@ def test_with_the_token_it_is_done(with_token: httpx.Client, acquisition: FakeAc
 
 
 def test_what_only_reads_needs_no_token(with_token: httpx.Client) -> None:
-    assert [with_token.request(method, path).status_code for method, path in READING] == [200, 200, 404, 200, 200]
+    assert [with_token.request(method, path).status_code for method, path in READING] == [200, 200, 404, 200, 200, 200]
 
 
 def test_the_token_does_not_help_a_page_of_another_site(with_token: httpx.Client, acquisition: FakeAcquisition) -> None:

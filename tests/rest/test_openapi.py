@@ -31,6 +31,7 @@ def test_every_path_is_documented_with_its_method(document: dict[str, Any]) -> N
         "/stop": ["get"],
         "/kill": ["get"],
         "/report": ["get"],
+        "/stream": ["get"],
         "/metrics": ["get"],
         "/events": ["get"],
     }
@@ -45,7 +46,7 @@ def test_legacy_paths_promise_no_code_but_200_to_whom_they_answer(document: dict
     operations = {path: operation for path, item in document["paths"].items() for operation in item.values()}
     codes = {path: sorted(operation["responses"]) for path, operation in operations.items()}
     assert codes.pop("/report") == ["200", "403", "404"]
-    reading = ("/status", "/statistics", "/metrics")
+    reading = ("/status", "/statistics", "/stream", "/metrics")
     assert codes.pop("/events") == ["200", "403", "503"]
     assert codes == {path: ["200", "403"] if path in reading else ["200", "401", "403"] for path in codes}
     wants_token = {path for path, operation in operations.items() if operation.get("security") == [{"token": []}, {}]}
