@@ -1,6 +1,6 @@
 """What the command lines of all programs have in common: a mistake is told in one line, and ends with the code for it.
 
-`size`, `seconds` and `positive_seconds` are types of arguments as argparse takes them.
+`size`, `duration`, `seconds` and `positive_seconds` are types of arguments as argparse takes them.
 """
 
 import argparse
@@ -49,6 +49,17 @@ def size(text: str) -> int:
     if match is None:
         raise argparse.ArgumentTypeError(f"size {text!r} is not understood; expected a number of bytes such as 500M or 4G")
     return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+_UNITS_S = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def duration(text: str) -> float:
+    """``30s``, ``500ms``, ``2min``, ``1.5h`` or ``30`` as seconds, above 0; raises ArgumentTypeError with the text."""
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|min|h|)", text.strip(), re.ASCII)
+    if match is None or float(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"time {text!r} is not understood; give for example 30s, 500ms or 2min")
+    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def positive_seconds(text: str) -> float:

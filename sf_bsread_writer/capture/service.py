@@ -241,8 +241,8 @@ class CaptureService:
         try:
             if job.told.is_set():
                 return None
+            await self._do(lambda: writer.stop(capture.stop_pulse_id))  # first: nothing beyond it is read, to be taken back
             await self._do(lambda: writer.start(capture.start_pulse_id))
-            await self._do(lambda: writer.stop(capture.stop_pulse_id))
             job.set(state="writing", writer_url=writer.url)
             await self._check_place(job)
             await self._follow(job, writer)

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 
 from sf_bsread_writer import __version__, logs
-from sf_bsread_writer.cli import check, completion, demo, plot, recover, simulate, top
+from sf_bsread_writer.cli import capture, check, completion, demo, plot, recover, simulate, top
 from sf_bsread_writer.commandline import Parser, examples
 from sf_bsread_writer.errors import BsreadWriterError, ExitCode
 
-SUBCOMMANDS = (simulate, demo, top, check, plot, recover, completion)
+SUBCOMMANDS = (simulate, demo, top, capture, check, plot, recover, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,6 +25,7 @@ ANSWER_S = 5.0
 """How long an answer may take."""
 
 _MAX_ANSWER_BYTES = 64 * 1024
+_HOLD = StartPoint("hold")
 
 
 class HoldingsWatch:
@@ -32,7 +33,7 @@ class HoldingsWatch:
 
     def __init__(self, address: str, *, name: str) -> None:
         self._address = parse_address(address)
-        self._properties = client_properties(name=name, start=StartPoint("hold"))
+        self._properties = client_properties(name=name, start=_HOLD)
         self._connection: Connection | None = None
         self._received = bytearray()
         self._asked = 0
@@ -51,6 +52,15 @@ class HoldingsWatch:
     def ask_for_clients(self) -> tuple[Started, ClientList | None] | None:
         """The same, and its clients; None for these if it is a buffer that does not know the question."""
         return self._ask(encode_extension(ClientsRequest()))
+
+    def find(self, start: StartPoint) -> Started | None:
+        """From where a reader would go on that starts there; None if the buffer cannot be reached."""
+        try:
+            return self._answer(self._connection or self._connect(), b"", start)[0]
+        except OSError:
+            return None
+        finally:
+            self._hang_up()  # or the messages would come
 
     def _ask(self, question: bytes) -> tuple[Started, ClientList | None] | None:
         try:
@@ -71,10 +81,10 @@ class HoldingsWatch:
             self._connection.close()
             self._connection = None
 
-    def _answer(self, connection: Connection, question: bytes) -> tuple[Started, ClientList | None]:
+    def _answer(self, connection: Connection, question: bytes, start: StartPoint = _HOLD) -> tuple[Started, ClientList | None]:
         """What is asked before a start is answered before it, or never."""
         self._asked += 1
-        connection.socket.sendall(question + encode_extension(StartRequest(generation=self._asked, at="hold")))
+        connection.socket.sendall(question + encode_extension(StartRequest(generation=self._asked, at=str(start))))
         clients: ClientList | None = None
         while True:
             body = self._command_body()

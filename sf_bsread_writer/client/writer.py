@@ -44,6 +44,7 @@ class Writer:
     def __init__(self, url: str, *, token_file: Path | str | None = None) -> None:
         self._rest = Rest(url, token=None if token_file is None else read_token(Path(token_file)))
         self._program: Program | None = None
+        self._first_file: Path | None = None
         self._own_file: str | None = None
         self._expected: _ExpectedFile | None = None
 
@@ -76,7 +77,8 @@ class Writer:
         except BaseException:
             program.end()
             raise
-        writer._program, writer._own_file = program, own_file if stays else None
+        writer._program, writer._first_file = program, Path(own_file)
+        writer._own_file = own_file if stays else None
         return writer
 
     def __enter__(self) -> Self:
@@ -185,7 +187,8 @@ class Writer:
 
     def _start(self, path: str, output_file: Path | str | None) -> None:
         file = self._own_file if output_file is None else str(output_file)
-        self._expected = None
+        known = self._first_file if output_file is None else None
+        self._expected = None if known is None else _ExpectedFile(known)
         self._rest.ask("PUT", path, None if file is None else {"output_file": file})
         try:
             self._report(REQUEST_TIMEOUT_S)

@@ -351,6 +351,7 @@ class Client:
         self._cursor.move(self._position(start))
         self._holding = start.kind == "hold" or (self._is_sub and not self._subscriptions)
         held = self._ring.statistics()
+        first = self._ring.log.rows(self._cursor.next, min(self._cursor.next + 1, self._ring.next))
         answer = Started(
             generation=request.generation,
             now_ns=now_ns,
@@ -359,6 +360,8 @@ class Client:
             messages=held.messages,
             first_sequence=self._cursor.next,
             from_oldest=held.messages > 0 and self._cursor.next == self._ring.oldest,
+            first_pulse_id=int(first.pulse_ids[0]) if len(first.pulse_ids) else None,
+            first_arrival_ns=int(first.arrivals_ns[0]) if len(first.arrivals_ns) else None,
         )
         self._words += encode_extension(answer)
 

@@ -104,6 +104,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
     ``now_ns`` is the buffer's clock when it received the request; pulse ids are None while the buffer holds no message.
     ``from_oldest``: the first of these messages is the oldest that is held, so that what was asked for may have been evicted.
+    ``first_pulse_id`` and ``first_arrival_ns`` are its own, None if it has not come yet, or of a buffer that does not tell.
     """
 
     generation: _Number
@@ -113,6 +114,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     messages: _Number
     first_sequence: _Number
     from_oldest: bool = False
+    first_pulse_id: _Number | None = None
+    first_arrival_ns: _Number | None = None
 
 
 class MarkRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,15 +75,23 @@ COMMANDS: list[tuple[JsonCommand, str, dict[str, object]]] = [
         Started(generation=3, now_ns=12, oldest_pulse_id=None, newest_pulse_id=None, messages=0, first_sequence=0),
         "BSR-STARTED",
         {"generation": 3, "now_ns": 12, "messages": 0, "first_sequence": 0, "from_oldest": False}
-        | {"oldest_pulse_id": None, "newest_pulse_id": None},
+        | {"oldest_pulse_id": None, "newest_pulse_id": None, "first_pulse_id": None, "first_arrival_ns": None},
     ),
     (
         Started(
-            generation=0, now_ns=INT64_MAX, oldest_pulse_id=1, newest_pulse_id=9, messages=9, first_sequence=4, from_oldest=True
+            generation=0,
+            now_ns=INT64_MAX,
+            oldest_pulse_id=1,
+            newest_pulse_id=9,
+            messages=9,
+            first_sequence=4,
+            from_oldest=True,
+            first_pulse_id=1,
+            first_arrival_ns=11,
         ),
         "BSR-STARTED",
         {"generation": 0, "now_ns": INT64_MAX, "messages": 9, "first_sequence": 4, "from_oldest": True}
-        | {"oldest_pulse_id": 1, "newest_pulse_id": 9},
+        | {"oldest_pulse_id": 1, "newest_pulse_id": 9, "first_pulse_id": 1, "first_arrival_ns": 11},
     ),
 ]
 
