@@ -8,6 +8,7 @@ if __name__ == "__main__":  # before the imports, which take so long that a sign
 import argparse
 import asyncio
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from sf_bsread_writer.rest.server import Server
 
 logger = logging.getLogger(__name__)
+
+_THREAD_TURN_S = 0.0005
+"""A thread that makes a picture for somebody lets the event loop have its turn after so long; Python's own 5 ms would be felt."""
 
 
 def parser() -> Parser:
@@ -227,6 +231,7 @@ def _rest_of(relay: Relay, captures: "CaptureService | None") -> "Server":
     guard = Guard(token=token, at_any_address=config.is_rest_open)
     server = Server(build_app(relay, guard, captures), port=config.rest_port, host=config.rest_bind)
     server.bind()
+    sys.setswitchinterval(_THREAD_TURN_S)
     if config.is_rest_open:
         _tell_that_it_is_open(guard, server)
     return server

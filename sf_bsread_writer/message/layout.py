@@ -36,6 +36,11 @@ class HeaderFrame:
         self._error: str | None = None
 
     @property
+    def was_decoded(self) -> bool:
+        """Whether somebody has asked already, and will have the answer at once."""
+        return self._decoded is not None or self._error is not None
+
+    @property
     def decoded(self) -> DataHeader:
         """The same object at each call; raises the same `MessageError` at each call if the frame cannot be understood."""
         if self._decoded is None:

@@ -16,8 +16,7 @@ from sf_bsread_writer.message.compression import uncompressed_bytes
 from sf_bsread_writer.message.decode import decode_value
 from sf_bsread_writer.message.headers import Channel, DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
-from sf_bsread_writer.message.types import Compression
-from sf_bsread_writer.relay.presence import Rules, void
+from sf_bsread_writer.relay.presence import facts_of, void
 from sf_bsread_writer.relay.reading import Reader
 from sf_bsread_writer.ring.ring import Ring
 
@@ -26,6 +25,9 @@ MOST_ELEMENTS = 64
 """A value of more is not shown: it would be a list of numbers that nobody reads."""
 
 MOST_TEXT_BYTES = 1000
+_MOST_PAYLOAD_BYTES = 2 * 8 * MOST_ELEMENTS + MOST_TEXT_BYTES
+"""Of a value that is shown, however badly it is compressed."""
+
 
 Value: TypeAlias = bool | int | float | str | list[object]
 
@@ -74,8 +76,7 @@ class Look:
         tallies = _Tallies()
         await self._reader.read(oldest, newest, tallies.take, newest_first=True)
         channels: dict[str, SeenChannel] = {}
-        for channel in await self._reader.in_turns(tallies.channels()):
-            channels[channel.channel.name] = _together(channels.get(channel.channel.name), channel)
+        await self._reader.in_turns(tallies.into(channels))
         ids = tallies.pulse_ids
         return Seen(
             channels=tuple(channels.values()),
@@ -112,10 +113,11 @@ class _Tallies:
             self._tallies[header].take(first, run, layout, rows)
         return True
 
-    def channels(self) -> Iterator[SeenChannel]:
-        """All of them, under each of their data headers."""
+    def into(self, seen: dict[str, SeenChannel]) -> Iterator[None]:
+        """Puts all channels there by name, one at each step."""
         for tally in self._tallies.values():
-            yield from tally.channels()
+            for channel in tally.channels():
+                yield seen.update({channel.channel.name: _together(seen.get(channel.channel.name), channel)})
 
 
 class _Tally:
@@ -124,71 +126,68 @@ class _Tally:
     def __init__(self, header: DataHeader) -> None:
         channels = header.channels
         self._channels = channels
-        self._rules = Rules(channels)
-        self._compressed = np.flatnonzero([channel.compression is not Compression.NONE for channel in channels])
-        self._most_bytes = np.array([_most_bytes(channel) for channel in channels], np.int64)
+        self._facts = facts_of(header)
         self._due = np.zeros(len(channels), np.int64)
         self._present = np.zeros(len(channels), np.int64)
-        self._newest = np.full(len(channels), -1, np.int64)  # sequence number of the last message with a value
-        self._last: dict[int, tuple[int, bytes | None]] = {}
+        # Of the last message with a value: its sequence number (-1: there is none), its pulse id, in which of the copies its
+        # value is (-1: in none, it is too long), and where.
+        self._last = np.full((5, len(channels)), -1, np.int64)
+        self._copies: list[bytes] = []
 
     def take(self, first: int, run: Run, layout: Layout, rows: NDArray[np.intp]) -> None:
         """Messages with one layout, of a run whose first message has this sequence number."""
+        rules, compressed = self._facts.rules, self._facts.compressed[layout.present[self._facts.compressed]]
         present = np.where(layout.present, len(rows), 0)
-        due = np.where(layout.present, len(rows), self._rules.count(run.pulse_ids[rows])[self._rules.of_channel])
+        due = np.where(layout.present, len(rows), rules.count(run.pulse_ids[rows])[rules.of_channel])
         newest = np.where(layout.present, rows[-1], -1)
-        compressed = self._compressed[layout.present[self._compressed]]
         if len(compressed):
             is_there = ~void(run, layout, rows, compressed)
             present[compressed] = is_there.sum(axis=0)
-            due[compressed] = (is_there | self._rules.each(run.pulse_ids[rows], compressed)).sum(axis=0)
+            due[compressed] = (is_there | rules.each(run.pulse_ids[rows], compressed)).sum(axis=0)
             newest[compressed] = np.where(is_there, rows[:, None], -1).max(axis=0)
         self._present += present
         self._due += due
-        new = np.flatnonzero((newest >= 0) & (newest + first > self._newest))
-        self._newest[new] = newest[new] + first
-        self._copy(run, layout, new, newest[new])
+        new = np.flatnonzero((newest >= 0) & (newest + first > self._last[0]))
+        if len(new):
+            self._copy(first, run, layout, new, newest[new])
 
-    def _copy(self, run: Run, layout: Layout, numbers: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
+    def _copy(self, first: int, run: Run, layout: Layout, numbers: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
         """Takes the values of these channels in these messages, all that are small at once."""
         lengths = layout.value_lengths[numbers]
-        is_small = lengths <= self._most_bytes[numbers]
+        is_small = lengths <= _MOST_PAYLOAD_BYTES
         starts = run.bodies[rows] + layout.value_starts[numbers]
         stops = np.cumsum(np.where(is_small, lengths, 0))
         begins = stops - np.where(is_small, lengths, 0)
         shift = np.repeat((starts - begins)[is_small], lengths[is_small])
-        copied = run.data[shift + np.arange(len(shift))].tobytes()
-        columns = (numbers.tolist(), run.pulse_ids[rows].tolist(), is_small.tolist(), begins.tolist(), stops.tolist())
-        for number, pulse_id, small, begin, stop in zip(*columns, strict=True):
-            self._last[number] = pulse_id, copied[begin:stop] if small else None
+        copies = np.where(is_small, len(self._copies), -1)
+        self._copies.append(run.data[shift + np.arange(len(shift))].tobytes())
+        self._last[:, numbers] = rows + first, run.pulse_ids[rows], copies, begins, stops
 
     def channels(self) -> Iterator[SeenChannel]:
         """All of them."""
-        for i, channel in enumerate(self._channels):
-            pulse_id, payload = self._last.get(i, (None, None))
+        for channel, due, present, last in zip(
+            self._channels, self._due.tolist(), self._present.tolist(), self._last.T, strict=True
+        ):
+            sequence, pulse_id, copy, begin, stop = last.tolist()
             yield SeenChannel(
                 channel=channel,
-                due_messages=int(self._due[i]),
-                present_messages=int(self._present[i]),
-                last_pulse_id=pulse_id,
-                last_value=None if payload is None or not _is_shown(channel, payload) else _decoded(channel, payload),
+                due_messages=due,
+                present_messages=present,
+                last_pulse_id=None if sequence < 0 else pulse_id,
+                last_value=None if copy < 0 else _shown(channel, self._copies[copy][begin:stop]),
             )
 
 
-def _most_bytes(channel: Channel) -> int:
-    """How long a value may be on the wire to be small; -1: none is."""
-    size = channel.value_bytes
-    if size is None:
-        return MOST_TEXT_BYTES
-    return 2 * size + MOST_TEXT_BYTES if size <= MOST_ELEMENTS * channel.item_bytes else -1
+def _shown(channel: Channel, payload: bytes) -> Value | None:
+    """The value, if it is small and not damaged."""
+    return _decoded(channel, payload) if _is_small(channel, payload) else None
 
 
-def _is_shown(channel: Channel, payload: bytes) -> bool:
-    """A small payload may hold a long text."""
-    if not channel.is_string:
-        return True
+def _is_small(channel: Channel, payload: bytes) -> bool:
+    if channel.value_bytes is not None:
+        return channel.value_bytes <= MOST_ELEMENTS * channel.item_bytes
     try:
-        return uncompressed_bytes(channel.compression, payload, big_endian=channel.big_endian) <= MOST_TEXT_BYTES
+        return len(payload) <= MOST_TEXT_BYTES >= uncompressed_bytes(channel.compression, payload, big_endian=channel.big_endian)
     except MessageError:
         return False
 

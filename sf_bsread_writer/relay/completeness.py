@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import AbsentError, MessageError
-from sf_bsread_writer.message.due import EVERY, Due, at_a_change, due_pulses
+from sf_bsread_writer.message.due import EVERY, Due, at_a_change
 from sf_bsread_writer.message.headers import DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
-from sf_bsread_writer.message.types import Compression
-from sf_bsread_writer.relay.presence import Rules, void
+from sf_bsread_writer.relay.presence import Rules, facts_of, void
 from sf_bsread_writer.ring.log import late
 
 MOST_PULSES = 100_000
@@ -73,11 +72,8 @@ class _Header:
     """A data header, and which patterns its messages have: a pattern's number, by its bits."""
 
     def __init__(self, header: DataHeader) -> None:
-        channels = header.channels
         self.places = header.places
-        self.due = due_pulses(channels)
-        self.rules = Rules(channels)
-        self.compressed = np.flatnonzero([channel.compression is not Compression.NONE for channel in channels])
+        self.facts = facts_of(header)
         self.patterns: dict[bytes, int] = {}
 
 
@@ -119,7 +115,7 @@ class Presence:
         header = self._headers.get(layout.channels)
         if header is None:
             header = self._headers[layout.channels] = _Header(layout.channels)
-        compressed = header.compressed[present[header.compressed]]
+        compressed = header.facts.compressed[present[header.facts.compressed]]
         missing = void(run, layout, rows, compressed) if len(compressed) else np.zeros((1, 0), np.bool_)
         if not missing.any():
             return self._number(header, present)
@@ -167,7 +163,7 @@ class _Map:
 
     def __init__(self, patterns: Sequence[_Pattern], ids: NDArray[np.int64], numbers: NDArray[np.int64], parts: int) -> None:
         used = {number: patterns[number] for number in np.unique(numbers).tolist() if number != _UNDECODABLE}
-        steps = [pattern.header.due.step for pattern in used.values()]
+        steps = [pattern.header.facts.due.step for pattern in used.values()]
         self.step = gcd(*steps, int(np.gcd.reduce(ids[-1] - ids))) or 1
         begin = int(np.searchsorted(ids, ids[-1] - (MOST_PULSES - 1) * self.step))
         self.ids, self.numbers = ids[begin:], numbers[begin:]
@@ -236,7 +232,7 @@ class _Map:
     def _dues(self) -> list[Due]:
         """By which rules each message came; one whose header cannot be read, by those of the message before it."""
         dues: list[Due] = [EVERY] * len(self.ids)
-        by_row = {int(row): pattern.header.due for pattern, rows in self.patterns for row in rows}
+        by_row = {int(row): pattern.header.facts.due for pattern, rows in self.patterns for row in rows}
         last = by_row[min(by_row)] if by_row else EVERY
         for row in range(len(self.ids)):
             dues[row] = last = by_row.get(row, last)
@@ -247,10 +243,10 @@ class _Map:
         due, missing = np.zeros(len(place), np.int64), np.zeros(len(place), np.int64)
         for header in headers:
             numbers, rows_of = _columns(header, place)
-            own = header.rules.of_channel[numbers]
+            own = header.facts.rules.of_channel[numbers]
             for pattern, rows in self.patterns:
                 if pattern.header is header:
-                    counts = header.rules.count(self.ids[rows])[own]
+                    counts = header.facts.rules.count(self.ids[rows])[own]
                     present = pattern.present[numbers]
                     due[rows_of] += np.where(present, len(rows), counts)
                     missing[rows_of] += np.where(present, 0, counts)
@@ -263,7 +259,7 @@ class _Map:
         is_known = np.zeros(len(chosen), np.bool_)
         for header in headers:
             numbers, rows_of = _columns(header, place)
-            rules = header.rules.of(numbers)
+            rules = header.facts.rules.of(numbers)
             for pattern, rows in self.patterns:
                 if pattern.header is header:
                     counts = self._by_part(rules, self.ids[rows])[rules.of_channel]

@@ -5,7 +5,7 @@ before it is decoded, and what takes long is done in a thread, in at most `_MOST
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -72,6 +72,10 @@ class Looks:
         self._reader = Reader(ring)
         self._channels = Look(ring, self._reader)
         self._threads = asyncio.Semaphore(_MOST_AT_ONCE)
+
+    async def in_turns(self, items: Iterable[_Result]) -> list[_Result]:
+        """All of these, made in between what is relayed."""
+        return await self._reader.in_turns(items)
 
     async def channels(self, now_ns: int) -> Seen:
         """What the last messages bring."""
@@ -141,7 +145,7 @@ class Looks:
             except MessageError as error:
                 raise UsageError(f"the value of pulse {place.shown.pulse_id} is damaged: {error}") from None
 
-    async def _payload(self, name: str, pulse_id: int | None, kind: Kind) -> tuple[_Place, bytes]:
+    async def _payload(self, name: str, pulse_id: int | None, kind: Kind) -> tuple[_Place, bytearray]:
         for _ in range(_MOST_TRIES):
             place = await self._find(name, pulse_id, kind)
             payload = await self._reader.copy(place.sequence, place.start, place.stop)

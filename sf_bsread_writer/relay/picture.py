@@ -10,6 +10,7 @@ from sf_bsread_writer.relay.thinning import plain, thin
 
 BINS = 256
 _MOST_RANKED = 1 << 20
+_COUNTED_AT_ONCE = 1 << 17
 _PERCENTS = (1, 99)
 _EXACT_IN_FLOAT32 = 1 << 24
 
@@ -104,15 +105,23 @@ def _distribution(
     if low is None or high is None:
         return (None, None), [0] * BINS
     if numbers.dtype.kind == "u" and numbers.dtype.itemsize <= 2:  # as of nearly all cameras: counted once, all is known
-        each = np.bincount(numbers, minlength=int(high) + 1)
+        each = _counts(numbers, int(high) + 1)
         ranks = np.searchsorted(each.cumsum(), [numbers.size * percent / 100 for percent in _PERCENTS])
         levels = np.flatnonzero(each)
-        counts = np.bincount(_bins(levels, low, high), each[levels], BINS)
-        return (float(ranks[0]), float(ranks[1])), counts.astype(np.int64).tolist()
+        counts = np.bincount(_bins(levels, low, high), each[levels], BINS).astype(np.int64)
+        return (float(ranks[0]), float(ranks[1])), counts.tolist()
     some = numbers[:: -(-numbers.size // _MOST_RANKED)]
     places = [max(0, -(-some.size * percent // 100) - 1) for percent in _PERCENTS]
     ranked = np.partition(some, places)
-    return (float(ranked[places[0]]), float(ranked[places[1]])), np.bincount(_bins(numbers, low, high), minlength=BINS).tolist()
+    return (float(ranked[places[0]]), float(ranked[places[1]])), _counts(_bins(numbers, low, high), BINS).tolist()
+
+
+def _counts(numbers: NDArray[Any], size: int) -> NDArray[np.int64]:
+    """How often each number below ``size`` is there. Piece by piece: NumPy lets no other thread run while it counts."""
+    counts = np.zeros(size, np.int64)
+    for begin in range(0, len(numbers), _COUNTED_AT_ONCE):
+        counts += np.bincount(numbers[begin : begin + _COUNTED_AT_ONCE], minlength=size)
+    return counts
 
 
 def _bins(numbers: NDArray[Any], low: float, high: float) -> NDArray[np.intp]:

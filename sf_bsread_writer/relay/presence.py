@@ -4,12 +4,15 @@ Nearly all of it is known per layout. Only a compressed value may say in its fir
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.message.headers import Channel
+from sf_bsread_writer.message.due import Due, due_pulses
+from sf_bsread_writer.message.headers import Channel, DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
 from sf_bsread_writer.message.types import Compression
 
@@ -52,6 +55,28 @@ class Rules:
     def count(self, pulse_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many of these pulses are due by each rule, shape (rules,)."""
         return np.array([np.count_nonzero(self.due(pulse_ids, rule)) for rule in range(len(self))], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the channels of one data header have in common: ``compressed`` has the places of those that are, ascending."""
+
+    rules: Rules
+    due: Due
+    compressed: NDArray[np.intp]
+
+
+_known: WeakKeyDictionary[DataHeader, Facts] = WeakKeyDictionary()
+
+
+def facts_of(header: DataHeader) -> Facts:
+    """The same object at each call: finding it out of thousands of channels takes milliseconds."""
+    facts = _known.get(header)
+    if facts is None:
+        channels = header.channels
+        compressed = np.flatnonzero([channel.compression is not Compression.NONE for channel in channels])
+        facts = _known[header] = Facts(Rules(channels), due_pulses(channels), compressed)
+    return facts
 
 
 def is_due(channel: Channel, pulse_ids: NDArray[np.int64]) -> NDArray[np.bool_]:

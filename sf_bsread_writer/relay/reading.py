@@ -9,12 +9,15 @@ those that are left.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from sf_bsread_writer.message.layout import Run
+from sf_bsread_writer.errors import MessageError
+from sf_bsread_writer.message.layout import HeaderFrame, Run
 from sf_bsread_writer.message.scanner import Limits, Scanner
+from sf_bsread_writer.relay.presence import facts_of
 from sf_bsread_writer.ring.log import Rows
 from sf_bsread_writer.ring.ring import Ring
 
@@ -40,24 +43,31 @@ class Reader:
 
         ``newest_first`` gives the newest run first; within a run, messages stand in order of arrival all the same.
         """
-        count, goes_on = 1, True
+        count, goes_on, was_decoded = 1, True, False
         while goes_on and max(first, self._ring.log.oldest) < stop:
+            new: list[HeaderFrame] = []
             async with self._turns:
                 began_s = now_s = time.perf_counter()
-                while goes_on and now_s - began_s < TURN_S and max(first, self._ring.log.oldest) < stop:
+                while goes_on and not new and now_s - began_s < TURN_S and max(first, self._ring.log.oldest) < stop:
                     first = max(first, self._ring.log.oldest)
                     begin, end = self._neighbours(first, stop, count, newest_first=newest_first)
-                    goes_on = self._give(begin, end, take, newest_first=newest_first)
-                    if newest_first:
-                        stop = begin
-                    else:
-                        first = end
+                    runs = self._runs(begin, end)
+                    new = [] if was_decoded else _undecoded(run for _, run in runs)
+                    if not new:
+                        goes_on = all(take(sequence, run) for sequence, run in (runs[::-1] if newest_first else runs))
+                        first, stop = (first, begin) if newest_first else (end, stop)
+                        was_decoded = False
                     before_s, now_s = now_s, time.perf_counter()
                     count = _next_count(count, now_s - before_s)
-                if goes_on:
+                if goes_on and not new:
                     await asyncio.sleep(0)
+            if new:
+                await asyncio.to_thread(_decode, new)
+                was_decoded = (
+                    True  # what the scanner has forgotten meanwhile is decoded in a turn
+                )
 
-    async def copy(self, sequence: int, start: int, stop: int) -> bytes | None:
+    async def copy(self, sequence: int, start: int, stop: int) -> bytearray | None:
         """The bytes start..stop (stop exclusive) of the segment in which this message lies; None if it is gone meanwhile."""
         log = self._ring.log
         if sequence < log.oldest:
@@ -75,7 +85,7 @@ class Reader:
                     place = end
                 if place < stop:
                     await asyncio.sleep(0)
-        return bytes(copied)
+        return copied
 
     async def in_turns(self, items: Iterable[_Item]) -> list[_Item]:
         """All of these, of which each takes a little time to be made."""
@@ -83,12 +93,10 @@ class Reader:
         rest, goes_on = iter(items), True
         while goes_on:
             async with self._turns:
-                began_s = time.perf_counter()
-                goes_on = False
+                began_s, goes_on = time.perf_counter(), False
                 for item in rest:
                     made.append(item)
-                    if time.perf_counter() - began_s > TURN_S:
-                        goes_on = True
+                    if goes_on := time.perf_counter() - began_s > TURN_S:
                         break
                 if goes_on:
                     await asyncio.sleep(0)
@@ -104,16 +112,25 @@ class Reader:
         seams = _seams(self._ring.log.rows(first, end))
         return first, (first + seams[0] if seams else end)
 
-    def _give(self, begin: int, end: int, take: Take, *, newest_first: bool) -> bool:
+    def _runs(self, begin: int, end: int) -> list[tuple[int, Run]]:
+        """These messages, which are neighbours; with the sequence number of each run's first. Mostly one run."""
         rows = self._ring.log.rows(begin, end)
         view = self._ring.view(int(rows.serials[0]))
         self._scanner.reset()
         events = self._scanner.scan(np.frombuffer(view, np.uint8), view, int(rows.starts[0]), int(rows.ends[-1])).events
-        for event in reversed(events) if newest_first else events:
-            assert isinstance(event, Run)  # all of it has been before
-            if not take(begin + int(np.searchsorted(rows.starts, event.starts[0])), event):
-                return False
-        return True
+        runs = [event for event in events if isinstance(event, Run)]  # which all of them are: they have been before
+        return [(begin + int(np.searchsorted(rows.starts, run.starts[0])), run) for run in runs]
+
+
+def _undecoded(runs: Iterable[Run]) -> list[HeaderFrame]:
+    return [layout.header for run in runs for layout in run.layouts if not layout.header.was_decoded]
+
+
+def _decode(headers: Iterable[HeaderFrame]) -> None:
+    """In a thread, since it takes some 15 ms for thousands of channels; what is found is kept with the header."""
+    for header in headers:
+        with suppress(MessageError):
+            facts_of(header.decoded)
 
 
 def _seams(rows: Rows) -> list[int]:

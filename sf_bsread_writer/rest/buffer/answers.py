@@ -203,14 +203,14 @@ class ChannelsAnswer(msgspec.Struct, frozen=True, kw_only=True):
     channels: list[ChannelAnswer]
 
     @classmethod
-    def of(cls, seen: Seen) -> Self:
-        """As they were seen."""
+    def of(cls, seen: Seen, channels: list[ChannelAnswer]) -> Self:
+        """As they were seen; the channels are given, because thousands take a while to be made."""
         return cls(
             messages=seen.messages,
             undecodable=seen.undecodable,
             first_pulse_id=seen.first_pulse_id,
             last_pulse_id=seen.last_pulse_id,
-            channels=[ChannelAnswer.of(channel, seen.span_s) for channel in seen.channels],
+            channels=channels,
         )
 
 

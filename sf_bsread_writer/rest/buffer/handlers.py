@@ -4,7 +4,7 @@ from litestar import get
 from litestar.types import ControllerRouterHandler
 
 from sf_bsread_writer.relay.service import Relay
-from sf_bsread_writer.rest.buffer.answers import ChannelsAnswer, ClientAnswer, Moment, Statistics, Status
+from sf_bsread_writer.rest.buffer.answers import ChannelAnswer, ChannelsAnswer, ClientAnswer, Moment, Statistics, Status
 from sf_bsread_writer.rest.buffer.looks import LOOKS
 from sf_bsread_writer.rest.buffer.metrics import metrics_of
 from sf_bsread_writer.rest.context import AppRequest
@@ -34,7 +34,10 @@ async def clients(request: AppRequest) -> list[ClientAnswer]:
 @get("/channels", responses=REFUSALS)
 async def channels(request: AppRequest) -> ChannelsAnswer:
     """What the last 100 messages bring, decoded now; large values are left out."""
-    return ChannelsAnswer.of(await _relay_of(request).channels())
+    relay = _relay_of(request)
+    seen = await relay.channels()
+    found = await relay.looks.in_turns(ChannelAnswer.of(channel, seen.span_s) for channel in seen.channels)
+    return ChannelsAnswer.of(seen, found)
 
 
 @get("/metrics", responses=REFUSALS, media_type=TEXT_FORMAT)
