@@ -17,7 +17,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Starts a simulated source, sf_bsread_buffer and sf_bsread_writer on free ports, asks for pulses that are "
         "already in the past, and shows what is in the file. Ends all that it started. The exit code is 0 only if every pulse is "
         "in the file.",
-        epilog=examples("sf_bsread demo --seconds 10 --output /tmp/demo && sf_bsread check /tmp/demo/*.h5"),
+        epilog=examples(
+            "sf_bsread demo --seconds 10 --output /tmp/demo && sf_bsread check /tmp/demo/*.h5",
+            "sf_bsread demo --stay    # then look at the buffer's dashboard with a browser",
+        ),
     )
     parser.add_argument(
         "--seconds",
@@ -29,6 +32,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--output", metavar="DIR", type=Path, default=Path("demo-output"), help="folder of file and logs (default demo-output)"
     )
+    parser.add_argument(
+        "--stay", action="store_true", help="leave source and buffer running, with the buffer's dashboard, until Ctrl-C"
+    )
     parser.set_defaults(run=run)
 
 
@@ -36,4 +42,4 @@ def run(args: argparse.Namespace) -> int:
     """Shows it; the exit code is 0 only if every pulse is in the file."""
     from sf_bsread_writer.cli.demonstration import demonstrate
 
-    return demonstrate(seconds=args.seconds, folder=args.output)
+    return demonstrate(seconds=args.seconds, folder=args.output, stays=args.stay)

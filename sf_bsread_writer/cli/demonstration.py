@@ -2,10 +2,13 @@
 
 import argparse
 import json
+import math
 import socket
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.cli import check
@@ -29,23 +32,33 @@ PARAMETERS = {
 }
 
 
-def demonstrate(*, seconds: float, folder: Path) -> int:
-    """Shows the whole road; returns the writer's exit code, or if that is 0, what a check of the file comes to."""
+class _Buffer(NamedTuple):
+    child: Child
+    address: str
+    page: str
+    """Where its dashboard is."""
+
+
+def demonstrate(*, seconds: float, folder: Path, stays: bool = False) -> int:
+    """Shows the whole road; returns the writer's exit code, or if that is 0, what a check of the file comes to.
+
+    With ``stays``, source and buffer go on until Ctrl-C, and can be looked at.
+    """
     if not 0.1 <= seconds <= 600:
         raise UsageError(f"--seconds {seconds:g} is not usable; give 0.1 to 600, e.g. 3")
     try:
-        return _demonstrate(pulses=round(seconds * RATE_HZ), file=_room_for(folder / "demo.BSREAD.h5"))
+        return _demonstrate(pulses=round(seconds * RATE_HZ), file=_room_for(folder / "demo.BSREAD.h5"), stays=stays)
     except KeyboardInterrupt:
         _say(("\n" if sys.stdout.isatty() else "") + "ended; all that was started is stopped")
         return ExitCode.INTERRUPTED
 
 
-def _demonstrate(*, pulses: int, file: Path) -> int:
+def _demonstrate(*, pulses: int, file: Path, stays: bool) -> int:
     with Children(file.parent) as children:
         source = _start_source(children)
-        buffer = _start_buffer(children, source, length=pulses + SPARE_S * RATE_HZ)
+        buffer = _start_buffer(children, source, length=pulses + SPARE_S * RATE_HZ, captures=file.parent)
         past = _wait_for_pulses(buffer, pulses)
-        child, writer = _start_writer(children, buffer[1], file)
+        child, writer = _start_writer(children, buffer.address, file)
         _ask_for(writer, past)
         code = child.wait_for_exit(timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ)
         _say(f"   The writer has ended by itself, with exit code {code}. That is how its users know that the file is done.")
@@ -53,7 +66,13 @@ def _demonstrate(*, pulses: int, file: Path) -> int:
         _say(f"6. Looks into the file: sf_bsread check {file}")
         found = check.run(argparse.Namespace(files=[file], wanted=None, json=False, html=None))
         _say("   SIM-SLOW:VACUUM comes 10 times a second by design, hence its gaps. The camera's frames are stored as they came.")
-        _say("7. Ends buffer and source, which would otherwise go on for ever.")
+        if stays:
+            _say(f"7. Source and buffer go on. The buffer's dashboard: {buffer.page}")
+            _say("   Ctrl-C here ends them.")
+            with suppress(KeyboardInterrupt):
+                buffer.child.wait("Ctrl-C", lambda: None, timeout_s=math.inf, poll_s=0.25)
+        else:
+            _say("7. Ends buffer and source, which would otherwise go on for ever; with --stay they do, and have a dashboard.")
     _say(f"   The file is {file}, the programs' logs are beside it. docs/tutorials/first-file.md goes on from here.")
     _say(f"   It has {file.stat().st_size / 1e6:.0f} MB and may be deleted.")
     return code or found
@@ -68,19 +87,19 @@ def _start_source(children: Children) -> str:
     return line.partition(" ")[0]
 
 
-def _start_buffer(children: Children, source: str, *, length: int) -> tuple[Child, str]:
-    """The buffer and its address."""
-    port = _free_port()
-    _say(f"2. The buffer, always connected, holds the last {length} pulses: sf_bsread_buffer {source} -o {port} -b {length}")
-    child = children.start("buffer", "sf_bsread_writer.buffer", source, "-o", port, "-b", length, "--bind", HOST)
-    return child, f"tcp://{HOST}:{port}"
+def _start_buffer(children: Children, source: str, *, length: int, captures: Path) -> _Buffer:
+    port, rest_port = _free_port(), _free_port()
+    options = f"{source} -o {port} -b {length} --rest_port {rest_port}"
+    _say(f"2. The buffer, always connected, holds the last {length} pulses: sf_bsread_buffer {options}")
+    child = children.start(
+        "buffer", "sf_bsread_writer.buffer", *options.split(), "--bind", HOST, "--capture_root", captures.absolute()
+    )
+    return _Buffer(child, f"tcp://{HOST}:{port}", f"http://{HOST}:{rest_port}")
 
 
-def _wait_for_pulses(buffer: tuple[Child, str], pulses: int) -> PulseRange:
+def _wait_for_pulses(buffer: _Buffer, pulses: int) -> PulseRange:
     """The last so many pulses that the buffer holds, once it does."""
-    child, address = buffer
-
-    with HoldingsWatch(address, name="sf_bsread demo") as watch:
+    with HoldingsWatch(buffer.address, name="sf_bsread demo") as watch:
 
         def enough() -> PulseRange | None:
             held = watch.ask()
@@ -89,7 +108,9 @@ def _wait_for_pulses(buffer: tuple[Child, str], pulses: int) -> PulseRange:
             return PulseRange(held.newest_pulse_id - pulses + 1, held.newest_pulse_id)
 
         _say(f"3. Nobody has asked for anything yet. Waits until {pulses} pulses have gone by …")
-        past = child.wait(f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ, poll_s=0.25)
+        past = buffer.child.wait(
+            f"{pulses} pulses were in the ring", enough, timeout_s=PATIENCE_S + 2 * pulses / RATE_HZ, poll_s=0.25
+        )
     _say(f"   They have: {past}. All of them are in the past now.")
     return past
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401 - registers the camera's filter
+import httpx
 import numpy as np
 import pytest
 
@@ -68,6 +69,16 @@ def test_demonstration_that_is_interrupted_leaves_nothing_running(tmp_path: Path
         assert (tmp_path / "demo.BSREAD.h5").read_text() == "the file of an earlier demonstration"
         assert [process_id for process_id in children if is_alive(process_id)] == []
     assert "Traceback" not in program.output
+
+
+def test_demonstration_that_stays_has_a_dashboard_until_it_is_ended(tmp_path: Path) -> None:
+    with running("cli/__main__", "demo", "--seconds", 0.1, "--output", tmp_path, "--stay") as program:
+        page = program.wait_for_line("dashboard: (.*)", timeout_s=40)[1]
+        assert httpx.get(f"{page}/status").json()["state"] == "connected"
+        assert "<html" in httpx.get(page).text
+        assert httpx.get(f"{page}/captures").json()["root"] == str(tmp_path)
+        assert program.end(signal.SIGINT) == ExitCode.COMPLETE
+    assert "may be deleted" in program.lines[-1]
 
 
 def test_program_that_dies_ends_the_demonstration_with_its_last_words(tmp_path: Path) -> None:
