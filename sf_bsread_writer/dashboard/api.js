@@ -3,7 +3,8 @@
 import { byId, element, keep, setText } from "./dom.js";
 
 const TIMEOUT_MS = 10_000;
-const LATE_MS = 4_000; // after a failure, at least this long until the next try
+const SHARE = 5; // what takes a second is asked for each five seconds
+const LATE_MS = 3_000; // after a failure, at least this long until the next try
 
 /** An answer that says what is wrong; `status` is the HTTP code, 0 if there was no answer at all. */
 export class Problem extends Error {
@@ -79,41 +80,51 @@ function makeComplaint([part]) {
   return element("p", {}, element("span"), button);
 }
 
-/** Does something every so often: only while `target` can be seen, and never again before it is done. */
+/** Does something every so often: only while one of `targets` can be seen, and never again before it is done. */
 export class Poll {
-  #target;
+  #targets;
   #period_ms;
   #work;
   #part;
   #watch;
-  #inSight = false;
+  #inSight = new Set();
   #timer = null;
   #running = null;
-  #lastBegan = -Infinity;
-  #failures = 0;
+  #began_ms = -Infinity;
+  #took_ms = 0;
+  #share;
+  #scout;
+  #hasFailed = false;
 
-  /** `work` is given an AbortSignal; what it throws is told of under the name `part`. */
-  constructor(part, target, period_ms, work) {
+  /**
+   * `work` is given an AbortSignal; what it throws is told of under the name `part`. It takes one in `share` of the time at most.
+   * Only a `scout` goes on asking a buffer that cannot be reached.
+   */
+  constructor(part, targets, period_ms, work, { share = SHARE, scout = false } = {}) {
     this.#part = part;
-    this.#target = target;
+    this.#targets = targets;
     this.#period_ms = period_ms;
     this.#work = work;
+    this.#share = share;
+    this.#scout = scout;
     this.#watch = new IntersectionObserver((entries) => {
-      this.#inSight = entries.at(-1).isIntersecting;
+      for (const { target, isIntersecting } of entries) this.#inSight[isIntersecting ? "add" : "delete"](target);
       this.#arrange();
     });
   }
 
   start() {
     document.addEventListener("visibilitychange", this.#arrange);
-    this.#watch.observe(this.#target);
+    link.addEventListener("change", this.#relink);
+    for (const target of this.#targets) this.#watch.observe(target);
     return this;
   }
 
   stop() {
     document.removeEventListener("visibilitychange", this.#arrange);
+    link.removeEventListener("change", this.#relink);
     this.#watch.disconnect();
-    this.#inSight = false;
+    this.#inSight.clear();
     this.#running?.abort();
     this.#running = null;
     clearTimeout(this.#timer);
@@ -124,21 +135,27 @@ export class Poll {
   again() {
     this.#running?.abort();
     this.#running = null;
-    this.#lastBegan = -Infinity;
+    this.#began_ms = -Infinity;
     this.#arrange();
   }
 
+  #relink = () => {
+    if (link.reachable) this.#hasFailed = false;
+    this.#arrange();
+  };
+
   #arrange = () => {
     clearTimeout(this.#timer);
-    if (this.#running !== null || !this.#inSight || document.visibilityState === "hidden") return;
-    const pause_ms = this.#failures > 0 ? Math.max(this.#period_ms, LATE_MS) : this.#period_ms;
-    this.#timer = setTimeout(() => this.#run(), Math.max(0, this.#lastBegan + pause_ms - performance.now()));
+    if (link.reachable === false && !this.#scout) return;
+    if (this.#running !== null || this.#inSight.size === 0 || document.visibilityState === "hidden") return;
+    const pause_ms = Math.max(this.#period_ms, this.#took_ms * this.#share, this.#hasFailed ? LATE_MS : 0);
+    this.#timer = setTimeout(() => this.#run(), Math.max(0, this.#began_ms + pause_ms - performance.now()));
   };
 
   async #run() {
     const running = new AbortController();
     this.#running = running;
-    this.#lastBegan = performance.now();
+    this.#began_ms = performance.now();
     let said = null;
     try {
       await this.#work(running.signal);
@@ -148,7 +165,8 @@ export class Poll {
     }
     if (this.#running !== running) return; // somebody else has taken over, or it was stopped
     this.#running = null;
-    this.#failures = said === null ? 0 : this.#failures + 1;
+    this.#took_ms = performance.now() - this.#began_ms;
+    this.#hasFailed = said !== null;
     tell(this.#part, link.reachable === false ? null : said); // that nothing can be reached is said at the top
     this.#arrange();
   }

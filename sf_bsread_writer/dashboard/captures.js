@@ -12,7 +12,9 @@ const panel = byId("capture-panel");
 let poll;
 
 export function startCaptures() {
-  poll = new Poll("Captures", panel, 1000, look).start();
+  poll = new Poll("Captures", [panel], 1000, look).start();
+  look().catch(() => {}); // once, wherever the panel is: then it is known whether anything can be saved
+  byId("to-captures").addEventListener("click", goTo);
   byId("token").value = remembered();
   byId("capture-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -28,9 +30,18 @@ async function look(signal) {
     if (error.status !== 404) throw error;
     answer = { root: null, captures: [] }; // a buffer that knows of no captures
   }
-  byId("capture-form").hidden = answer.root === null;
+  byId("capture-form").hidden = byId("to-captures").hidden = answer.root === null;
   setText(byId("captures-off"), answer.root === null ? NO_ROOT : `Files are made below ${answer.root} on the buffer's machine.`);
   keep(byId("captures"), answer.captures, ({ id }) => id, makeLine, fillLine);
+}
+
+/** To the panel, from wherever somebody is who has just seen something. */
+export function goTo() {
+  panel.querySelector("details").open = true;
+  panel.scrollIntoView({ block: "nearest" });
+  const field = byId("capture-seconds");
+  field.focus();
+  field.select();
 }
 
 async function save() {

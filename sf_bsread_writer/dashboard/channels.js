@@ -12,7 +12,7 @@ const COLUMNS = [
   { key: "name", heading: "name", text: (channel) => channel.name, sorts: true },
   { key: "type", heading: "type", text: (channel) => channel.type },
   { key: "shape", heading: "shape", text: (channel) => channel.shape.join(" × ") },
-  { key: "rate_hz", heading: "rate", text: (channel) => `${rate(channel.rate_hz)} Hz`, sorts: true },
+  { key: "rate_hz", heading: "Hz", text: (channel) => rate(channel.rate_hz), sorts: true },
   { key: "missing_percent", heading: "missing", text: missing, sorts: true },
   { key: "last_value", heading: "last value", text: (channel) => value(channel.last_value) },
   { key: "last_pulse_id", heading: "last pulse", text: (channel) => pulse(channel.last_pulse_id) },
@@ -21,7 +21,7 @@ const COLUMNS = [
 let scroller;
 let body;
 let opened; // called with the name of a channel
-let all = [];
+let all = null; // as they were seen last
 let shown = []; // those found, in the order they are sorted in
 let current = 0; // place in `shown` of the row that the keys move
 let chosen = null; // name of the channel that is open
@@ -52,7 +52,7 @@ export function startChannels(open) {
       if (event.key === "Enter" && shown.length > 0) choose(current);
     }
   });
-  new Poll("Channels", scroller, 2000, async (signal) => take(await ask("channels", { signal }))).start();
+  new Poll("Channels", [scroller, byId("plot-title")], 2000, async (signal) => take(await ask("channels", { signal }))).start();
 }
 
 /** Calls `tell` with what is searched for, now and whenever that changes. */
@@ -62,7 +62,10 @@ export function onSearch(tell) {
 }
 
 /** The channel of this name as it was seen last, or undefined. */
-export const channelOf = (name) => all.find((channel) => channel.name === name);
+export const channelOf = (name) => all?.find((channel) => channel.name === name);
+
+/** Whether the channels have been looked at. */
+export const areKnown = () => all !== null;
 
 /** Marks the open channel; null if there is none. */
 export function mark(name) {
@@ -76,8 +79,8 @@ const lookers = new Set();
 
 export function search() {
   searched = byId("channel-search").value;
-  arrange();
   current = 0;
+  arrange();
   scroller.scrollTop = 0;
   draw();
   for (const tell of searchers) tell(searched);
@@ -91,6 +94,7 @@ function take(answer) {
 }
 
 function arrange() {
+  if (all === null) return;
   const part = searched.toLowerCase();
   const before = shown[current]?.name;
   shown = part === "" ? [...all] : all.filter((channel) => channel.name.toLowerCase().includes(part));

@@ -11,7 +11,7 @@ const KINDS = { PUSH: "all pulses (PULL)", PUB: "live (SUB)" };
 let known = new Map(); // by address: the lag before, and how the losses grow
 
 export function startClients() {
-  new Poll("Clients", document.body, 1000, async (signal) => take(await ask("clients", { signal }))).start();
+  new Poll("Clients", [document.body], 1000, async (signal) => take(await ask("clients", { signal }))).start();
 }
 
 function take(clients) {

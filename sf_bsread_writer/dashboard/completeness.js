@@ -4,6 +4,7 @@ import { Poll, ask } from "./api.js";
 import { onSearch } from "./channels.js";
 import { byId, colour, element, setText } from "./dom.js";
 import { count, plural, pulse } from "./format.js";
+import { isEmpty, tellOfGaps } from "./status.js";
 
 const PULSES = 1000;
 const PARTS = 200;
@@ -33,7 +34,7 @@ export function startCompleteness(open) {
   byId("completeness-legend").append(
     ...STATES.map(({ name }, state) => element("li", {}, element("span", { class: `swatch state-${state}` }), name)),
   );
-  const poll = new Poll("Completeness", byId("completeness-text"), 3000, look).start();
+  const poll = new Poll("Completeness", [byId("completeness-text"), map], 3000, look).start();
   onSearch((text) => {
     searched = text;
     poll.again();
@@ -48,10 +49,15 @@ export function startCompleteness(open) {
 }
 
 async function look(signal) {
+  if (await isEmpty()) {
+    setText(byId("completeness-text"), "The ring is empty.");
+    map.hidden = true;
+    return;
+  }
   const about = `pulses=${PULSES}&parts=${PARTS}&rows=${ROWS}&search=${encodeURIComponent(searched)}`;
   const answer = await ask(`completeness?${about}`, { signal });
   seen = { ...answer, stream: bytesOf(answer.stream), states: bytesOf(answer.states) };
-  section.seen = seen; // for whoever looks at the page from outside
+  tellOfGaps(seen.gap_pulses);
   setText(byId("completeness-text"), summary(seen));
   map.hidden = false;
   draw();
@@ -102,6 +108,7 @@ function draw() {
   };
   drawRow(0, STREAM, stream);
   channels.forEach(({ name }, row) => drawRow(row + 1, name, states.subarray(row * parts, (row + 1) * parts)));
+  section.shown = { ...seen, namesWidth: left, rowHeight: ROW_PX }; // for whoever looks at the page from outside
   section.dataset.drawn = ++drawn;
 }
 

@@ -3,7 +3,13 @@
 import { Problem } from "./api.js";
 import { colour } from "./dom.js";
 
-const CONFIG = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const CONFIG = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+
+const sizes = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.data !== undefined && target.clientWidth > 0) window.Plotly.Plots.resize(target);
+  }
+});
 
 let loading = null;
 
@@ -27,10 +33,12 @@ export function plotly() {
 export async function draw(target, about, traces, layout) {
   const { react } = await plotly();
   await react(target, traces, { ...basis(about), ...layout }, CONFIG);
+  sizes.observe(target); // plotly itself looks only at the window
 }
 
 /** Leaves nothing of a plot. */
 export function clear(target) {
+  sizes.unobserve(target);
   if (target.data !== undefined) window.Plotly?.purge(target);
   target.replaceChildren();
 }
@@ -44,6 +52,7 @@ export function axis(title, more = {}) {
     zerolinecolor: line,
     linecolor: colour("strong-line"),
     automargin: true,
+    exponentformat: "power",
     ...more,
   };
 }

@@ -40,11 +40,11 @@ function held(seen, ring) {
   const full = ring.messages >= ring.max_messages || ring.evicted_by_memory > 0;
   const text = full
     ? `All pulses of the last ${duration(Math.floor(ring.oldest_age_s))} are held.`
-    : `All ${plural(ring.messages, "pulse")} that came are held, since ${duration(ring.oldest_age_s)}.`;
+    : `All pulses that came are held: ${count(ring.messages)} in ${duration(ring.oldest_age_s)}.`;
   const lost = `${count(seen.statistics.clients.lost_messages)} lost.`;
   if (seen.gaps > 0) return warn("gaps", `${text} ${lost} But ${plural(seen.gaps, "pulse")} of the last 1,000 never came.`);
   if (ring.evicted_by_memory > 0 && ring.messages < ring.max_messages) {
-    return warn("memory", `${text} ${lost} More is not possible: the memory is full, though ${count(ring.max_messages)} messages were asked for.`);
+    return { level: "good", kind: "memory", text: `${text} ${lost} The memory is full before ${count(ring.max_messages)} messages are reached.` };
   }
   return { level: "good", kind: "good", text: `${text} ${lost}` };
 }

@@ -59,12 +59,13 @@ export class Picture {
       zmax: high,
       colorscale: byId("colours").value,
       reversescale: byId("colours").value === "Greys", // bright is much
-      colorbar: { thickness: 12, outlinewidth: 0, tickfont: { color: colour("ink") } },
+      colorbar: { thickness: 12, xpad: 6, outlinewidth: 0, tickfont: { color: colour("ink") } },
       hovertemplate: "%{z}<br>column %{x:.0f}, row %{y:.0f}<extra></extra>",
     };
     await draw(target, this.#name, [picture], {
-      xaxis: wholeAxis("column", { constrain: "domain", showgrid: false, zeroline: false }),
-      yaxis: wholeAxis("row", { constrain: "domain", showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" }),
+      xaxis: wholeAxis("", { constrain: "domain", showgrid: false, zeroline: false }),
+      yaxis: wholeAxis("", { constrain: "domain", showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" }),
+      margin: { l: 36, r: 0, t: 8, b: 24 },
     });
     await this.#drawHistogram(histogram, low, high);
   }
@@ -102,11 +103,11 @@ export class Picture {
     };
     const limit = (at) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colour("warn"), width: 1.5, dash: "dot" } });
     await draw(byId("histogram"), this.#name, [bars], {
-      xaxis: axis("value", { nticks: 4 }),
-      yaxis: axis("pixels", { type: "log", dtick: 1, exponentformat: "power" }),
+      xaxis: axis("", { nticks: 4 }),
+      yaxis: axis("", { type: "log", dtick: 1, range: [-0.3, Math.log10(Math.max(...histogram.counts, 1)) + 0.2] }),
       bargap: 0,
       shapes: [low, high].filter((at) => at !== null).map(limit),
-      margin: { l: 44, r: 6, t: 8, b: 40 },
+      margin: { l: 36, r: 6, t: 8, b: 24 },
     });
     const total = histogram.counts.reduce((sum, number) => sum + number, 0);
     byId("histogram").setAttribute("aria-label", `Histogram of ${count(total)} values from ${value(histogram.low)} to ${value(histogram.high)}`);

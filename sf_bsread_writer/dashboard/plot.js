@@ -1,10 +1,11 @@
 // The open channel: which kind of plot it gets, when it is drawn, and that it can be paused. The address of the page names it.
 
 import { Poll, Problem, tell } from "./api.js";
-import { channelOf, mark, onChannels } from "./channels.js";
+import { areKnown, channelOf, mark, onChannels } from "./channels.js";
 import { byId, setText } from "./dom.js";
 import { clear } from "./drawing.js";
 import { Picture, startScale } from "./image.js";
+import { isEmpty } from "./status.js";
 import { Wording } from "./text.js";
 import { Trace } from "./trace.js";
 import { Trend } from "./trend.js";
@@ -62,13 +63,14 @@ function show(wanted) {
   setText(byId("plot-more"), name === null ? "" : "…");
   pause(false);
   look();
+  if (name !== null) byId("plot-panel").scrollIntoView({ block: "nearest" });
 }
 
 /** Begins as soon as it is known what the channel is like, and anew if that changes. */
 function look() {
   const channel = name === null ? undefined : channelOf(name);
   if (channel === undefined) {
-    if (name !== null && view === null) setText(byId("plot-more"), "No channel of this name in the last messages; waiting for it.");
+    if (name !== null && view === null && areKnown()) setText(byId("plot-more"), "No channel of this name in the last messages; waiting for it.");
     return;
   }
   const Kind = kindOf(channel);
@@ -86,7 +88,11 @@ function kindOf({ type, shape }) {
 
 function watch() {
   const watched = view;
-  poll = new Poll("Plot", byId("plot-panel"), PERIOD_MS, async (signal) => {
+  poll = new Poll("Plot", [byId("plot-panel")], PERIOD_MS, async (signal) => {
+    if (await isEmpty()) {
+      setText(byId("plot-more"), "The ring is empty.");
+      return;
+    }
     await watched.load(signal);
     watched.loaded = true;
     if (view === watched && !signal.aborted) await redraw();

@@ -1,12 +1,14 @@
 // The top of the page: state, rate, what is held, memory, and the line that says whether the pulses are safe.
 
-import { Poll, Problem, ask, link } from "./api.js";
+import { Poll, ask, link } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { bytes, count, duration, percent, plural, pulse, rate } from "./format.js";
 import { Growth, healthOf } from "./health.js";
 
 const ICONS = { good: "✔", warn: "▲", bad: "✖", unknown: "…" };
 const LISTEN_AGAIN_MS = 5_000;
+const GAPS_MS = 5_000;
+const GAPS_SHARE = 30; // it is all that has to be looked at though nobody asked for it
 
 const seen = { link, statistics: null, connected: false, clients: [], lostRecently: { total: 0, clients: [] }, dropped: 0, why: "", gaps: 0 };
 const lost = new Growth();
@@ -14,17 +16,35 @@ const dropped = new Growth();
 let moment = null; // what the last event told
 let spoken = "";
 let events = null;
+let gapsSeen_ms = -Infinity;
+let fresh = news();
+
+/** A promise, and how it is kept. */
+function news() {
+  let keep;
+  const promise = new Promise((resolve) => (keep = resolve));
+  return { promise, keep };
+}
+
+/** Whether the ring holds nothing, as the buffer that answers now says: of an empty one nothing can be asked for. */
+export async function isEmpty() {
+  await fresh.promise;
+  return seen.statistics.ring.messages === 0;
+}
 
 export function startStatus() {
-  new Poll("Statistics", document.body, 1000, async (signal) => take(await ask("statistics", { signal }))).start();
-  new Poll("Status", document.body, 10_000, async (signal) => {
+  new Poll("Statistics", [document.body], 1000, async (signal) => take(await ask("statistics", { signal })), { scout: true }).start();
+  new Poll("Status", [document.body], 10_000, async (signal) => {
     const status = await ask("status", { signal });
     setText(byId("source"), status.source);
     setText(byId("version"), `version ${status.version}, up for ${duration(status.seconds)}`);
     document.title = `${status.source} – sf_bsread buffer`;
   }).start();
-  new Poll("Gaps", document.body, 5000, lookForGaps).start();
-  link.addEventListener("change", show);
+  new Poll("Gaps", [document.body], GAPS_MS, lookForGaps, { share: GAPS_SHARE }).start();
+  link.addEventListener("change", () => {
+    if (link.reachable === false) fresh = news();
+    show();
+  });
   document.addEventListener("visibilitychange", listen); // a browser has six connections to a host, for all its tabs
   listen();
 }
@@ -37,6 +57,13 @@ export const heldTo = () => moment?.newest_pulse_id ?? null;
 export function tellOfClients(clients, lostRecently) {
   seen.clients = clients;
   seen.lostRecently.clients = lostRecently;
+  show();
+}
+
+/** How many pulses of the last 1,000 never came, as the map of completeness has found out. */
+export function tellOfGaps(gaps) {
+  seen.gaps = gaps;
+  gapsSeen_ms = performance.now();
   show();
 }
 
@@ -62,6 +89,7 @@ function take(statistics) {
   const now_ms = performance.now();
   const reasons = Object.entries(statistics.source.dropped);
   seen.statistics = statistics;
+  fresh.keep();
   seen.connected = statistics.source.connected;
   seen.lostRecently.total = lost.of(statistics.clients.lost_messages, now_ms);
   seen.dropped = dropped.of(reasons.reduce((sum, [, number]) => sum + number, 0), now_ms);
@@ -71,12 +99,8 @@ function take(statistics) {
 }
 
 async function lookForGaps(signal) {
-  try {
-    seen.gaps = (await ask("completeness?pulses=1000&parts=1&rows=1", { signal })).gap_pulses;
-  } catch (error) {
-    if (!(error instanceof Problem)) throw error;
-    seen.gaps = 0; // an empty ring has none; that nothing arrives is said elsewhere
-  }
+  if (performance.now() - gapsSeen_ms < 2 * GAPS_MS) return; // by the map of completeness
+  seen.gaps = (await isEmpty()) ? 0 : (await ask("completeness?pulses=1000&parts=1&rows=1", { signal })).gap_pulses;
 }
 
 function show() {

@@ -3,12 +3,13 @@
 import { ask } from "./api.js";
 import { colour } from "./dom.js";
 import { axis, draw, wholeAxis } from "./drawing.js";
-import { count, plural, pulse, value } from "./format.js";
+import { count, pulse, value } from "./format.js";
 import { heldFrom, heldTo } from "./status.js";
 
 const POINTS = 1000;
-const MOST_POINTS = 5000; // then the whole is asked for again, thinned by the buffer
-const MARKED_POINTS = 400;
+const MOST_POINTS = 2 * POINTS; // then the whole is asked for again, thinned by the buffer
+const MARKED_POINTS = 300; // each is drawn as a dot, too; so are values that stand alone, without which there is no line
+const LONELY_SHARE = 0.1;
 
 export class Trend {
   kind = "trend";
@@ -16,8 +17,7 @@ export class Trend {
   #pulses = [];
   #values = [];
   #last = null; // pulse behind which there is news
-  #missing = 0;
-  #messages = 0;
+  #missing = 0; // of all that was asked about
   #thinned = false;
   #isBool = false;
 
@@ -31,7 +31,8 @@ export class Trend {
   }
 
   async draw(target) {
-    const marked = this.#pulses.length < MARKED_POINTS || this.#values.includes(null);
+    const nothing = this.#values.filter((given) => given === null).length;
+    const marked = this.#pulses.length < MARKED_POINTS || nothing > LONELY_SHARE * this.#pulses.length;
     const trace = {
       type: "scatter",
       mode: marked ? "lines+markers" : "lines",
@@ -48,9 +49,10 @@ export class Trend {
   describe() {
     const newest = this.#values.findLastIndex((given) => given !== null);
     const last = newest < 0 ? "no value" : `${value(this.#values[newest])} at pulse ${pulse(this.#pulses[newest])}`;
-    const missing = this.#missing > 0 ? `, ${count(this.#missing)} without a value` : "";
+    const lacking = this.#thinned ? this.#missing : this.#values.filter((given) => given === null).length;
+    const missing = lacking > 0 ? `, ${count(lacking)} without a value` : "";
     const thinned = this.#thinned ? ", drawn by the lowest and the highest of each part" : "";
-    return `${last} · ${plural(this.#messages, "message")}${missing}${thinned}`;
+    return `${last} · since pulse ${pulse(this.#pulses[0])}${missing}${thinned}`;
   }
 
   async #loadAll(signal) {
@@ -58,7 +60,6 @@ export class Trend {
     this.#isBool = answer.type === "bool";
     this.#pulses = answer.pulse_ids;
     this.#values = answer.values;
-    this.#messages = answer.messages;
     this.#missing = answer.messages - answer.present_messages;
     this.#thinned = answer.thinned;
     this.#last = answer.last_pulse_id;
@@ -71,7 +72,6 @@ export class Trend {
     this.#pulses.push(...answer.pulse_ids);
     this.#values.push(...answer.values);
     this.#missing += answer.messages - answer.present_messages;
-    this.#messages += answer.messages;
     this.#last = answer.last_pulse_id ?? this.#last;
     this.#forget();
   }
