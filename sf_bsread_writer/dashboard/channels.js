@@ -129,10 +129,12 @@ function draw() {
   for (let place = first; place < stop; place++) {
     let row = rows.get(place);
     if (row === undefined) {
-      row = spare.pop() ?? body.appendChild(makeRow());
+      row = spare.pop() ?? makeRow();
       rows.set(place, row);
     }
     fill(row, place);
+    const there = body.children[place - first]; // read out in this order, wherever the style puts them
+    if (there !== row) body.insertBefore(row, there ?? null);
   }
   for (const row of spare) row.remove();
   if (rows.has(current)) scroller.setAttribute("aria-activedescendant", rows.get(current).id);

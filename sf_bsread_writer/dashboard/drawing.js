@@ -60,8 +60,11 @@ export function axis(title, more = {}) {
 /** An axis of pulse ids or of indices: whole numbers as they are, few enough to be read. */
 export const wholeAxis = (title, more = {}) => axis(title, { tickformat: "d", nticks: 5, exponentformat: "none", ...more });
 
+let revision = 0;
+
 function basis(about) {
   return {
+    datarevision: ++revision, // arrays grow in place, which plotly does not see
     uirevision: about,
     margin: { l: 56, r: 12, t: 8, b: 40 },
     paper_bgcolor: "rgba(0,0,0,0)",

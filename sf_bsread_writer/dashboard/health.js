@@ -19,11 +19,11 @@ export function healthOf(seen) {
   const { ring } = statistics;
   const silent_s = ring.newest_age_s;
   if (!seen.connected) {
-    const since = silent_s === null ? "nothing has arrived yet" : `nothing arrives since ${duration(silent_s)}`;
+    const since = silent_s === null ? "nothing has arrived yet" : `nothing has arrived for ${duration(silent_s)}`;
     return bad("no source", `No source: ${since}. ${ring.messages > 0 ? `${plural(ring.messages, "pulse")} can still be read.` : ""}`);
   }
   if (silent_s === null) return { level: "warn", kind: "nothing yet", text: "Connected to the source; no pulse has arrived yet." };
-  if (silent_s > Math.max(SILENT_S, 5 / statistics.rate_hz)) return bad("silent", `Nothing arrives since ${duration(silent_s)}, though the source is connected.`);
+  if (silent_s > Math.max(SILENT_S, 5 / statistics.rate_hz)) return bad("silent", `Nothing has arrived for ${duration(silent_s)}, though the source is connected.`);
   if (seen.lostRecently.total > 0) {
     const who = seen.lostRecently.clients.map(({ name, lost }) => `${name} ${count(lost)}`).join(", ");
     return bad("losing", `A client loses pulses: ${who || count(seen.lostRecently.total)} within the last minute.`);

@@ -58,7 +58,6 @@ export class Picture {
       zmin: low,
       zmax: high,
       colorscale: byId("colours").value,
-      reversescale: byId("colours").value === "Greys", // bright is much
       colorbar: { thickness: 12, xpad: 6, outlinewidth: 0, tickfont: { color: colour("ink") } },
       hovertemplate: "%{z}<br>column %{x:.0f}, row %{y:.0f}<extra></extra>",
     };

@@ -17,6 +17,7 @@ let moment = null; // what the last event told
 let spoken = "";
 let events = null;
 let gapsSeen_ms = -Infinity;
+let version = null;
 let fresh = news();
 
 /** A promise, and how it is kept. */
@@ -37,7 +38,7 @@ export function startStatus() {
   new Poll("Status", [document.body], 10_000, async (signal) => {
     const status = await ask("status", { signal });
     setText(byId("source"), status.source);
-    setText(byId("version"), `version ${status.version}, up for ${duration(status.seconds)}`);
+    version = status.version;
     document.title = `${status.source} – sf_bsread buffer`;
   }).start();
   new Poll("Gaps", [document.body], GAPS_MS, lookForGaps, { share: GAPS_SHARE }).start();
@@ -126,7 +127,8 @@ function showState() {
   setText(byId("held"), moment.messages > 0 ? `${pulse(moment.oldest_pulse_id)} – ${pulse(moment.newest_pulse_id)}` : "none");
 }
 
-function showStatistics({ ring, source, clients, rate_hz }) {
+function showStatistics({ ring, source, clients, rate_hz, seconds }) {
+  if (version !== null) setText(byId("version"), `version ${version}, up for ${duration(Math.floor(seconds))}`);
   if (moment === null) {
     setText(byId("rate"), `${rate(rate_hz)} Hz`);
     setText(byId("held"), ring.messages > 0 ? `${pulse(ring.oldest_pulse_id)} – ${pulse(ring.newest_pulse_id)}` : "none");

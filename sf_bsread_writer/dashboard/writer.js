@@ -15,10 +15,10 @@ let again = null;
 let spoken = "";
 
 function start() {
-  new Poll("Stream", byId("before"), 2000, async (signal) => {
+  new Poll("Stream", [byId("before")], 2000, async (signal) => {
     if (is("waiting")) showStream(await ask("stream", { signal }));
   }).start();
-  new Poll("Missing pulses", byId("missing"), 3000, async (signal) => {
+  new Poll("Missing pulses", [byId("missing")], 3000, async (signal) => {
     if (is("writing")) showMissing(await ask("report", { signal }));
   }).start();
   document.addEventListener("visibilitychange", listen); // a browser has six connections to a host, for all its tabs
