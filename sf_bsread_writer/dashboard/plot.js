@@ -3,7 +3,7 @@
 import { Poll, Problem, tell } from "./api.js";
 import { areKnown, channelOf, mark, onChannels } from "./channels.js";
 import { byId, setText } from "./dom.js";
-import { clear } from "./drawing.js";
+import { clear, plotly } from "./drawing.js";
 import { Picture, startScale } from "./image.js";
 import { isEmpty } from "./status.js";
 import { Wording } from "./text.js";
@@ -63,7 +63,9 @@ function show(wanted) {
   setText(byId("plot-more"), name === null ? "" : "…");
   pause(false);
   look();
-  if (name !== null) byId("plot-panel").scrollIntoView({ block: "nearest" });
+  if (name === null) return;
+  plotly().catch(() => {}); // while the buffer looks for values; who draws tells of a failure
+  byId("plot-panel").scrollIntoView({ block: "nearest" });
 }
 
 /** Begins as soon as it is known what the channel is like, and anew if that changes. */

@@ -19,7 +19,8 @@ export class Wording {
 
   async draw(target) {
     const text = this.#channel?.last_value;
-    setText(target, typeof text === "string" ? text : "No text, or one of more than 1,000 bytes.");
+    if (text === "") setText(target, "(empty)");
+    else setText(target, typeof text === "string" ? text : "No text, or one of more than 1,000 bytes.");
   }
 
   describe() {
