@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from sf_bsread_writer.commandline import Parser, positive_seconds, seconds, size
+from sf_bsread_writer.commandline import Parser, duration, positive_seconds, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,19 @@ def test_other_texts_are_no_sizes(text: str) -> None:
 @pytest.mark.parametrize(("text", "expected"), [("30", 30.0), ("0.5", 0.5), ("1e3", 1000.0)])
 def test_times_are_seconds(text: str, expected: float) -> None:
     assert expected == positive_seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("30s", 30.0), ("500ms", 0.5), ("2min", 120.0), ("1.5 h", 5400.0), ("30", 30.0), ("0.25", 0.25)]
+)
+def test_times_with_a_unit_are_read_as_seconds(text: str, expected: float) -> None:
+    assert expected == duration(text)
+
+
+@pytest.mark.parametrize("text", ["", "s", "0s", "-1s", "3x", "1e3", "nan", "1 m", "٣s", "1_0s"])
+def test_other_texts_are_no_times_with_a_unit(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="give for example 30s, 500ms or 2min"):
+        duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "soon"])

@@ -1,7 +1,7 @@
-"""What ``sf_bsread capture`` does: a writer is started and ready before the buffer is asked where to begin.
+"""What ``sf_bsread capture`` does: the buffer is asked where to begin when a writer is started and ready.
 
-The time that counts is the buffer's, and the moment that of the command: what arrives until the buffer is asked comes on top. While
-the writer starts, a ring that is no longer than what was asked for loses its oldest messages; what is gone by then is told.
+The time that counts is the buffer's, and the moment that of the command: what arrives until the buffer is asked comes on top.
+While the writer starts, a ring that is no longer than what was asked for loses its oldest messages; what is gone by then is told.
 """
 
 import argparse
@@ -50,12 +50,18 @@ def capture(args: argparse.Namespace, *, begun_s: float) -> int:
     _check_buffer(args.buffer)
     with HoldingsWatch(args.buffer, name=NAME) as watch:
         asked, waited_s = _answered(watch.ask(), args.buffer), time.monotonic() - begun_s
-        destination.prepare()
-        options = ["--overwrite"] if args.overwrite else []
-        with _interruptible(), Writer.launch(args.buffer, args.file, options=options, stays=False) as writer:
+
+        def look() -> Found:
             found = _last(watch, args, asked, waited_s) if args.last is not None else _pulses(watch, args)
             if found.shortfall is not None and args.strict:
                 raise SetupError(f"{found.shortfall}; nothing is written, as --strict wants it")
+            return found
+
+        look()  # what cannot be had needs no writer
+        destination.prepare()
+        options = ["--overwrite"] if args.overwrite else []
+        with _interruptible(), Writer.launch(args.buffer, args.file, options=options, stays=False) as writer:
+            found = look()
             report = _written(writer, found)
     lines = describe(report)
     if found.shortfall is not None:

@@ -10,7 +10,7 @@ import h5py
 import pytest
 
 from sf_bsread_writer.client.writer import Writer
-from sf_bsread_writer.errors import DeadlineError, OutputError, RequestError, SetupError
+from sf_bsread_writer.errors import DeadlineError, ExitCode, OutputError, RequestError, SetupError
 from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, ZmqSource, buffer_of, report_in, writer_of
 
@@ -44,6 +44,17 @@ def test_launched_writer_stays_for_more_than_one_file_and_ends_with_the_block(fe
     assert_holds(tmp_path / "2.h5", [20])
     with h5py.File(tmp_path / "2.h5") as file:
         assert file["general/user"].asstr()[()] != "u"  # they were for the first
+
+
+def test_launched_writer_that_does_not_stay_ends_with_its_file_though_nobody_asks(feed: Feed, tmp_path: Path) -> None:
+    with Writer.launch(feed.buffer.address, tmp_path / "1.h5", stays=False) as writer:
+        writer.stop(19)
+        writer.start(10)
+        report = writer.wait()
+        assert (report.outcome, report.rows, report.trimmed) == ("complete", 10, 0)
+        assert writer._program is not None
+        assert writer._program.exit_code() == ExitCode.COMPLETE
+    assert report == report_in(tmp_path / "1.h5")
 
 
 def test_an_event_loop_that_runs_already_does_not_matter(feed: Feed, tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Captures by a real buffer: what the ring goes past meanwhile, and every end of it."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from sf_bsread_writer.capture import service
+from sf_bsread_writer.capture.service import CaptureService
+from sf_bsread_writer.errors import ExitCode, StateError
+from sf_bsread_writer.relay.config import BufferConfig
+from sf_bsread_writer.relay.service import Relay
+from sf_bsread_writer.rest.buffer.capturing import Asked, BusyError
+from sf_bsread_writer.testing.chain import Buffer, Feed, ZmqSource, buffer_of, report_in
+from sf_bsread_writer.testing.programs import PROMPTLY_S, running, wait_until
+from sf_bsread_writer.zmtp.address import Address
+
+BIG = np.zeros(20_000, np.uint8)
+
+
+def begin(buffer: Buffer, **wanted: object) -> Any:
+    answer = httpx.post(f"{buffer.url}/captures", json=wanted)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def over(buffer: Buffer, capture: Any) -> Any:
+    """As it stands when it is over."""
+    found: Any = None
+
+    def is_over() -> bool:
+        nonlocal found
+        found = buffer.get(capture["url"])
+        return found["state"] not in ("starting", "writing")
+
+    wait_until(is_over, f"{capture['id']} is over")
+    return found
+
+
+def send_big(source: ZmqSource, buffer: Buffer, pulse_ids: Sequence[int]) -> None:
+    for pulse_id in pulse_ids:
+        source.send(pulse_id, {"BIG": BIG})
+    buffer.wait_until_it_holds(newest=pulse_ids[-1])
+
+
+def buffer_with(source: ZmqSource, root: Path, *arguments: object) -> Any:
+    return buffer_of(source.address, "--rest_port", 0, "--capture_root", root, *arguments)
+
+
+@pytest.mark.system
+def test_all_that_the_ring_held_is_in_the_file_however_far_it_goes_on_meanwhile(tmp_path: Path) -> None:
+    with ZmqSource() as source, buffer_with(source, tmp_path, "-b", 50, "--memory_limit", "64M") as buffer:
+        send_big(source, buffer, range(1, 101))
+        capture = begin(buffer, start_pulse_id=51, stop_pulse_id=100, strict=True)
+        send_big(source, buffer, range(101, 1101))  # twenty times what the ring holds, before a writer can have started
+        held = buffer.get("/statistics")["ring"]
+        done = over(buffer, capture)
+        assert (done["state"], done["outcome"], done["rows"], done["missing_pulses"]) == ("finished", "complete", 50, 0)
+        assert (done["complete"], done["shortfall"], done["held"]["messages"]) == (True, None, 50)
+        report = report_in(Path(done["file"]))
+        assert (report.first_pulse_id, report.last_pulse_id, report.lost_in_buffer, report.trimmed) == (51, 100, 0, 0)
+        after = buffer.get("/statistics")["ring"]
+    assert held["messages"] > 50
+    assert (after["messages"], after["oldest_pulse_id"], after["evicted_by_memory"]) == (50, 1051, 0)
+    assert after["memory_used_bytes"] < held["memory_used_bytes"]
+
+
+@pytest.mark.system
+def test_memory_goes_before_a_capture_and_its_report_says_what_is_gone(tmp_path: Path) -> None:
+    with ZmqSource() as source, buffer_with(source, tmp_path, "-b", 50, "--memory_limit", "16M") as buffer:
+        send_big(source, buffer, range(1, 51))
+        capture = begin(buffer, start_pulse_id=1, stop_pulse_id=1050)
+        send_big(source, buffer, range(51, 1051))
+        done = over(buffer, capture)
+    assert (capture["complete"], done["state"], done["outcome"]) == (True, "finished", "incomplete")
+    report = report_in(Path(done["file"]))
+    assert report.evicted_before_start >= 50
+    assert report.rows + report.missing_pulses == 1050
+    assert done["reason"] == report.reason
+    assert str(report.missing_pulses) in report.reason
+
+
+@pytest.mark.system
+def test_what_is_to_come_is_written_until_the_buffer_ends_which_waits_for_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.h5"
+    with ZmqSource() as source, buffer_with(source, tmp_path, "--allow", "10.0.0.0/8") as buffer:
+        feed = Feed(source, buffer)
+        feed.send(3)
+        capture = begin(buffer, start_pulse_id=2, stop_pulse_id=1000, file="deep/run.h5")
+        wait_until(lambda: buffer.get(capture["url"])["state"] == "writing", "the writer writes")
+        feed.send(4)
+        wait_until(lambda: buffer.get(capture["url"])["rows"] == 6, "it has them")
+        writer_url = buffer.get(capture["url"])["writer_url"]
+        assert buffer.program.end() == ExitCode.COMPLETE
+        assert f"cancelled, 6 pulses in {path}" in buffer.program.output
+        assert "Traceback" not in buffer.program.output
+    report = report_in(path)
+    assert (report.outcome, report.first_pulse_id, report.last_pulse_id) == ("interrupted", 2, 7)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(writer_url, timeout=PROMPTLY_S)
+
+
+@pytest.mark.system
+def test_a_writer_that_cannot_start_is_told_of_and_the_next_one_may(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, where a folder is wanted")
+    with ZmqSource() as source, buffer_with(source, tmp_path) as buffer:
+        Feed(source, buffer).send(5)
+        failed = over(buffer, begin(buffer, start_pulse_id=1, stop_pulse_id=5, file="taken/run.h5"))
+        assert (failed["state"], failed["outcome"], failed["rows"]) == ("failed", None, 0)
+        assert "the writer ended with code 4" in failed["reason"]
+        assert str(tmp_path / "taken") in failed["reason"]
+        (tmp_path / "taken").unlink()
+        assert over(buffer, begin(buffer, start_pulse_id=1, stop_pulse_id=5, file="taken/run.h5"))["rows"] == 5
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--capture_root", "{}"], ExitCode.USAGE, "give --rest_port, too"),
+        (["--rest_port", 0, "--token_file", "{}"], ExitCode.USAGE, "give --capture_root, too"),
+        (["--rest_port", 0, "--capture_root", "/dev/null/captures"], ExitCode.OUTPUT, "/dev/null"),
+        (["--rest_port", 0, "--capture_root", "{}", "--token_file", "{}"], ExitCode.SETUP, "is not a regular file"),
+    ],
+)
+def test_a_buffer_that_could_not_capture_does_not_start(tmp_path: Path, options: list[Any], code: ExitCode, told: str) -> None:
+    given = [str(option).format(tmp_path) for option in options]
+    with running("buffer", "tcp://127.0.0.1:1", "-o", 0, *given) as program:
+        assert program.wait_for_exit() == code
+        assert told in program.output
+        assert "Traceback" not in program.output
+
+
+def test_no_more_captures_run_at_a_time_than_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = CaptureService(Relay(BufferConfig(source=Address("127.0.0.1", 1), memory_limit_bytes=16 << 20)), tmp_path)
+    monkeypatch.setattr(service, "MOST_AT_ONCE", 0)
+
+    async def ask() -> None:
+        with pytest.raises(BusyError, match="0 captures run already, and no more can"):
+            await captures.begin(Asked(last_s=1), file=None, strict=False)
+        await captures.close()
+        with pytest.raises(StateError, match="about to end"):
+            await captures.begin(Asked(last_s=1), file=None, strict=False)
+
+    asyncio.run(ask())
