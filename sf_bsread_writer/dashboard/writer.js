@@ -1,6 +1,6 @@
 // The writer's page: shows what its events tell. Gone with its writer, it keeps what it knew, and looks out for the next one there.
 
-import { Poll, Problem, ask, tell } from "./api.js";
+import { Poll, Problem, ask, link, tell } from "./api.js";
 import { byId, element, keep, setText } from "./dom.js";
 import { bytes, count, duration, plural, pulse, rate } from "./format.js";
 import { linesOf, verdictOf } from "./verdict.js";
@@ -54,6 +54,7 @@ async function fail() {
   } else if (seen.link !== "ended" && seen.link !== "gone") {
     seen.link = "gone";
     seen.since = new Date();
+    link.set(false);
     show();
   }
 }
@@ -74,10 +75,11 @@ function listenLater() {
   again = setTimeout(listen, LISTEN_AGAIN_MS);
 }
 
-function take(progress, link) {
+function take(progress, state) {
   if (progress.outcome === null) seen.report = null; // of an acquisition before
   seen.progress = progress;
-  seen.link = link;
+  seen.link = state;
+  link.set(state === "there");
   tell("Events", null);
   show();
 }

@@ -39,8 +39,7 @@ class ProgressEye:
         self._acquisition = acquisition
         self._rows = Pace()
         self._pulses = Pace()
-        self._outcome: Outcome | None = None
-        self._was_writing = True
+        self._told: Report | None = None
 
     def __call__(self, now_s: float) -> Progress:
         """``now_s`` is a monotonic clock's."""
@@ -68,16 +67,12 @@ class ProgressEye:
         )
 
     def _outcome_in(self, state: str) -> Outcome | None:
-        """Asked for once for each acquisition: a report of many channels takes its time."""
-        if state == "writing":
-            self._outcome = None
-        elif self._was_writing:
-            report = self._acquisition.report()
-            self._outcome = None if report is None else report.outcome
-            if report is not None:
-                self.news.append(("report", _in_short(report)))
-        self._was_writing = state == "writing"
-        return self._outcome
+        """Not asked for while it is writing: a report of many channels takes its time until it is the last one."""
+        report = None if state == "writing" else self._acquisition.report()
+        if report is not None and report is not self._told:  # it may have begun and ended between two looks
+            self._told = report
+            self.news.append(("report", _in_short(report)))
+        return None if report is None else report.outcome
 
 
 def _in_short(report: Report) -> Report:

@@ -229,10 +229,10 @@ def report_in(path: Path) -> Report:
 
 @contextmanager
 def writer_of(
-    stream: str, output_file: Path | str, *arguments: object, connected: bool = True, **environment: str
+    stream: str, output_file: Path | str, *arguments: object, connected: bool = True, rest_port: int = 0, **environment: str
 ) -> Iterator[Writer]:
     """A writer on this stream with a free REST port; unless told otherwise, this waits until it is connected."""
-    with running("writer", stream, output_file, -1, 0, *arguments, **environment) as program:
+    with running("writer", stream, output_file, -1, rest_port, *arguments, **environment) as program:
         url = program.wait_for_line(r"REST on (http://\S+)")[1]
         if connected:
             program.wait_for_line(r"Connected to the")

@@ -16,6 +16,7 @@ from sf_bsread_writer.acquire.report import Range
 from sf_bsread_writer.rest import events
 from sf_bsread_writer.rest.app import build_app
 from sf_bsread_writer.rest.events import PACE_S, Pace
+from sf_bsread_writer.rest.progress import ProgressEye
 from sf_bsread_writer.rest.protocol import TimedProtocol
 from sf_bsread_writer.rest.server import Server
 from sf_bsread_writer.testing.acquisition import FakeAcquisition, sample_report
@@ -75,6 +76,17 @@ def test_the_end_of_an_acquisition_brings_its_outcome(monkeypatch: pytest.Monkey
     assert (last["state"], last["outcome"]) == ("waiting", "incomplete")
     assert (name, report) == ("report", json.loads(msgspec.json.encode(sample_report(channels=0))))
     assert told == [("status", last), ("report", report)]
+
+
+def test_an_acquisition_that_began_and_ended_between_two_looks_is_told_too() -> None:
+    acquisition = FakeAcquisition()
+    eye = ProgressEye(acquisition)
+    assert (eye(1.0).outcome, eye.news) == (None, [])
+    acquisition.last_report = first = sample_report()
+    assert (eye(2.0).outcome, eye(2.5).outcome) == ("incomplete", "incomplete")
+    acquisition.last_report = second = sample_report()
+    assert eye(3.0).outcome == "incomplete"
+    assert eye.news == [("report", msgspec.structs.replace(report, channels=())) for report in (first, second)]
 
 
 def test_a_report_that_is_told_as_an_event_fits_into_any_socket(monkeypatch: pytest.MonkeyPatch) -> None:
