@@ -28,6 +28,9 @@ from sf_bsread_writer.ring.ring import Ring
 _MOST_AT_ONCE = 2
 _MOST_TRIES = 3
 
+MOST_SHOWN_BYTES = 128 << 20
+"""Of one value, decoded: 64 million pixels of 2 bytes. Few compressed bytes may claim to be more."""
+
 _Result = TypeVar("_Result")
 
 
@@ -213,6 +216,10 @@ class _Search:
         layout = run.layouts[run.layout_index[row]]
         channel = layout.channels.channels[number]
         check_kind(channel, self._kind)
+        if (channel.value_bytes or 0) > MOST_SHOWN_BYTES:
+            raise UsageError(
+                f"channel {channel.name!r:.200} has {channel.value_bytes} bytes; at most {MOST_SHOWN_BYTES} are shown"
+            )
         start = int(run.bodies[row] + layout.value_starts[number])
         shown = Shown(channel=channel, pulse_id=int(run.pulse_ids[row]), global_timestamp_ns=int(run.global_timestamps_ns[row]))
         self.found = _Place(shown, first + row, start, start + int(layout.value_lengths[number]))

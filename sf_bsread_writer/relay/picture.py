@@ -1,5 +1,6 @@
 """One value of many elements as few that look like it: the trace of a waveform, the picture of an image. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,12 @@ _MOST_RANKED = 1 << 20
 _COUNTED_AT_ONCE = 1 << 17
 _PERCENTS = (1, 99)
 _EXACT_IN_FLOAT32 = 1 << 24
+_MOST_SCALE = 1e300
+
+
+_FLOAT32 = np.finfo(np.float32)
+_sums_may_run_over = np.errstate(over="ignore", invalid="ignore")
+"""Of the largest numbers that float64 has: then there is no mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +56,7 @@ class Picture:
     counts: list[int]
 
 
+@_sums_may_run_over
 def trace_of(values: NDArray[Any], points: int) -> Trace:
     """Of an array of shape (elements,)."""
     valid = np.isfinite(values)
@@ -65,15 +73,16 @@ def trace_of(values: NDArray[Any], points: int) -> Trace:
     )
 
 
+@_sums_may_run_over
 def picture_of(values: NDArray[Any], pixels: int) -> Picture:
     """Of an array of two dimensions or more, of which no side is to be larger than ``pixels``."""
     plane = f"[{', '.join(['0'] * (values.ndim - 2))}, :, :]" if values.ndim > 2 else ""
     image = values[(0,) * (values.ndim - 2)]
     if image.dtype.kind == "b":
         image = image.view(np.uint8)
+    finite = np.isfinite(image)
+    numbers = image if finite.all() else image[finite]
     step = -(-max(image.shape) // pixels)
-    finite = np.isfinite(image) if image.dtype.kind == "f" else None
-    numbers = image if finite is None or finite.all() else image[finite]
     low, high, mean = _limits(numbers)
     ranks, counts = _distribution(numbers.reshape(-1), low, high)
     return Picture(
@@ -105,7 +114,7 @@ def _distribution(
     if low is None or high is None:
         return (None, None), [0] * BINS
     if numbers.dtype.kind == "u" and numbers.dtype.itemsize <= 2:  # as of nearly all cameras: counted once, all is known
-        each = _counts(numbers, int(high) + 1)
+        each = np.sum([np.bincount(part, minlength=int(high) + 1) for part in _pieces(numbers)], axis=0)
         ranks = np.searchsorted(each.cumsum(), [numbers.size * percent / 100 for percent in _PERCENTS])
         levels = np.flatnonzero(each)
         counts = np.bincount(_bins(levels, low, high), each[levels], BINS).astype(np.int64)
@@ -113,31 +122,29 @@ def _distribution(
     some = numbers[:: -(-numbers.size // _MOST_RANKED)]
     places = [max(0, -(-some.size * percent // 100) - 1) for percent in _PERCENTS]
     ranked = np.partition(some, places)
-    return (float(ranked[places[0]]), float(ranked[places[1]])), _counts(_bins(numbers, low, high), BINS).tolist()
+    counts = np.sum([np.bincount(_bins(part, low, high), minlength=BINS) for part in _pieces(numbers)], axis=0)
+    return (float(ranked[places[0]]), float(ranked[places[1]])), counts.tolist()
 
 
-def _counts(numbers: NDArray[Any], size: int) -> NDArray[np.int64]:
-    """How often each number below ``size`` is there. Piece by piece: NumPy lets no other thread run while it counts."""
-    counts = np.zeros(size, np.int64)
+def _pieces(numbers: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """All of them, since NumPy lets no other thread run while it counts, and what is made to be counted takes memory."""
     for begin in range(0, len(numbers), _COUNTED_AT_ONCE):
-        counts += np.bincount(numbers[begin : begin + _COUNTED_AT_ONCE], minlength=size)
-    return counts
+        yield numbers[begin : begin + _COUNTED_AT_ONCE]
 
 
 def _bins(numbers: NDArray[Any], low: float, high: float) -> NDArray[np.intp]:
     """In which part each number is."""
-    scale = BINS / (high - low) if high > low else 0.0
     scaled = numbers.astype(np.float64)
+    if not np.isfinite(high - low):
+        scaled, low, high = scaled / 2, low / 2, high / 2
     scaled -= low
-    scaled *= scale
+    scaled *= min(BINS / (high - low), _MOST_SCALE) if high > low else 0.0
     bins: NDArray[np.intp] = np.clip(scaled, 0, BINS - 1, out=scaled).astype(np.intp)
     return bins
 
 
 def _reduced(image: NDArray[Any], finite: NDArray[np.bool_] | None, step: int) -> NDArray[np.float32]:
     """The mean of each block; at the right and lower border, of what there is of it."""
-    if step == 1:
-        return image.astype(np.float32)
     is_exact = image.dtype.kind == "u" and np.iinfo(image.dtype).max * step * step <= _EXACT_IN_FLOAT32
     dtype = np.dtype(np.float32 if is_exact else np.float64)
     if finite is None:
@@ -145,9 +152,8 @@ def _reduced(image: NDArray[Any], finite: NDArray[np.bool_] | None, step: int) -
         sums, counts = _sums(image, step, dtype), np.outer(lines, columns)
     else:
         sums, counts = _sums(np.where(finite, image, 0), step, dtype), _sums(finite, step, dtype)
-    with np.errstate(invalid="ignore"):  # a block without any number is none
-        means: NDArray[np.float32] = (sums / counts).astype(np.float32)
-    return means
+    means = np.where(counts > 0, sums / counts, np.nan)  # of a block without any number there is none
+    return np.clip(means, _FLOAT32.min, _FLOAT32.max).astype(np.float32)
 
 
 def _sums(image: NDArray[Any], step: int, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -57,15 +57,13 @@ class Reader:
                         goes_on = all(take(sequence, run) for sequence, run in (runs[::-1] if newest_first else runs))
                         first, stop = (first, begin) if newest_first else (end, stop)
                         was_decoded = False
-                    before_s, now_s = now_s, time.perf_counter()
-                    count = _next_count(count, now_s - before_s)
+                        before_s, now_s = now_s, time.perf_counter()
+                        count = _next_count(count, now_s - before_s)
                 if goes_on and not new:
                     await asyncio.sleep(0)
             if new:
                 await asyncio.to_thread(_decode, new)
-                was_decoded = (
-                    True  # what the scanner has forgotten meanwhile is decoded in a turn
-                )
+                was_decoded = True  # what the scanner forgets meanwhile is decoded in a turn
 
     async def copy(self, sequence: int, start: int, stop: int) -> bytearray | None:
         """The bytes start..stop (stop exclusive) of the segment in which this message lies; None if it is gone meanwhile."""
@@ -76,13 +74,13 @@ class Reader:
         copied, place = bytearray(), start
         while place < stop:
             async with self._turns:
-                began_s = time.perf_counter()
-                while place < stop and time.perf_counter() - began_s < TURN_S:
+                began_s = now_s = time.perf_counter()
+                while place < stop and now_s - began_s < TURN_S:
                     if sequence < log.oldest:
                         return None
                     end = min(place + _COPIED_AT_ONCE, stop)
                     copied += self._ring.view(serial)[place:end]
-                    place = end
+                    place, now_s = end, time.perf_counter()
                 if place < stop:
                     await asyncio.sleep(0)
         return copied

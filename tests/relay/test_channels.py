@@ -1,7 +1,6 @@
 """What is seen of the channels in the last messages of a ring."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,29 +9,11 @@ from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.relay.channels import LOOKED_AT_MESSAGES, Look, Seen, SeenChannel
 from sf_bsread_writer.relay.reading import Reader
-from sf_bsread_writer.ring.inlet import Arrived, Inlet
 from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.testing.messages import message_of
-from sf_bsread_writer.zmtp.frames import encode_message
+from sf_bsread_writer.testing.rings import MIB, feed, ring_of
 
-MIB = 1 << 20
 A = Channel(name="A", type=ValueType.FLOAT64)
-
-
-def ring_of(messages: Sequence[Sequence[bytes]], *, length: int = 1000, memory: int = 4 * MIB) -> Ring:
-    """A ring that these messages have come into, one each second from 1 s on."""
-    ring = Ring(length, memory, segment_bytes=MIB // 4)
-    feed(ring, messages)
-    return ring
-
-
-def feed(ring: Ring, messages: Sequence[Sequence[bytes]]) -> None:
-    inlet = Inlet(ring.pool)
-    for frames in messages:
-        for event in inlet.feed(encode_message(frames)):
-            assert isinstance(event, Arrived)
-            ring.append(event.segment, event.run, (ring.next + 1) * 1_000_000_000)
-    inlet.close()
 
 
 def look_at(ring: Ring) -> Seen:
