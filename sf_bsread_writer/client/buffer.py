@@ -88,12 +88,15 @@ class Messages:
     those that could not be understood.
 
     ``next`` raises `DeadlineError` if no message comes in time, and may be called again then; `PeerError` if the connection is
-    lost, and then it has ended.
+    lost, and then it has ended. It does not connect again by itself: what came meanwhile may be gone, and pulse ids may have
+    started over, which is for the caller to judge. ``Buffer.messages(last_pulse_id + 1)`` goes on behind ``last_pulse_id``, that
+    of the last message given (None before the first), with what the buffer still holds.
     """
 
     def __init__(self, connection: Connection, address: str, *, first: int | None, last: int | None, timeout_s: float) -> None:
         self.lost = 0
         self.dropped = 0
+        self.last_pulse_id: int | None = None
         self._socket = connection.socket
         self._address = address
         self._first, self._last = first, last
@@ -131,6 +134,7 @@ class Messages:
                     self.close()
                     if message.pulse_id > self._last:
                         break
+                self.last_pulse_id = message.pulse_id
                 return message
             self._receive(deadline_s)
         raise StopIteration
@@ -142,10 +146,14 @@ class Messages:
             raise DeadlineError(f"{self._address}: no message within {self._timeout_s:g} s; does its source send?") from None
         except PeerError as error:
             self.close()
-            raise PeerError(f"{self._address} {error}") from None
+            raise PeerError(f"{self._address} {error}{self._how_to_go_on()}") from None
         except OSError as error:
             self.close()
-            raise PeerError(f"{self._address}: the connection is lost: {error.strerror or error}") from None
+            raise PeerError(f"{self._address}: the connection is lost: {error.strerror or error}{self._how_to_go_on()}") from None
+
+    def _how_to_go_on(self) -> str:
+        last = self.last_pulse_id
+        return "" if last is None else f"; the last message was that of pulse {last}: ask for messages({last + 1}) to go on"
 
     def _events(self, deadline_s: float) -> list[Event]:
         leftover, self._leftover = self._leftover, b""

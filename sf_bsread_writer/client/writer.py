@@ -137,6 +137,29 @@ class Writer:
         """Lets the acquisition end with what has arrived at the buffer until now."""
         self._rest.ask("PUT", "/stop_now")
 
+    def finish(self, timeout_s: float = 60.0) -> Report | None:
+        """Writes what has arrived at the buffer until now, closes the file, and ends the writer.
+
+        Gives the report of that acquisition, or of the last one; None if there was none. Pulses up to a stop that has not come
+        yet count as missing. Raises what `wait` raises.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        last = self._report(min(REQUEST_TIMEOUT_S, timeout_s))
+        self._rest.ask("GET", "/stop", timeout_s=timeout_s)
+        left_s = deadline_s - time.monotonic()
+        if self._program is not None:
+            self._program.exit_code(timeout_s=left_s)
+        return self.wait(left_s) if last is not None and last.outcome == "running" else last
+
+    def kill(self) -> None:
+        """Ends the writer at once, with its file closed if that takes less than a second; `wait` has the report of it then.
+
+        What is not closed is left for `sf_bsread recover`.
+        """
+        self._rest.ask("GET", "/kill")
+        if self._program is not None:
+            self._program.exit_code()
+
     def acquire(
         self,
         start: int,

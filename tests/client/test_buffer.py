@@ -95,9 +95,26 @@ def test_a_connection_that_is_lost_is_told_of_once() -> None:
         messages = buffer_of(relay).messages("oldest")
         assert next(messages).pulse_id == 7
         relay.drop_clients()
-        with pytest.raises(PeerError, match=rf"{relay.address} closed the connection|{relay.address}: the connection is lost"):
+        what = rf"{relay.address} closed the connection|{relay.address}: the connection is lost"
+        with pytest.raises(
+            PeerError, match=rf"({what}).*; the last message was that of pulse 7: ask for messages\(8\) to go on$"
+        ):
             next(messages)
         assert list(messages) == []
+        assert messages.last_pulse_id == 7
+        source.send_beam([8, 9])
+        relay.wait_for_messages(3)
+        assert ids_of(buffer_of(relay).messages(messages.last_pulse_id + 1, 9)) == [8, 9]
+
+
+def test_a_connection_that_is_lost_before_the_first_message_leaves_nothing_to_go_on_from() -> None:
+    with chain() as (_, relay):
+        messages = buffer_of(relay).messages("oldest")
+        relay.drop_clients()
+        with pytest.raises(PeerError) as caught:
+            next(messages)
+        assert "to go on" not in str(caught.value)
+        assert messages.last_pulse_id is None
 
 
 def test_reader_that_was_overtaken_knows_how_many_messages_it_lost() -> None:

@@ -50,7 +50,16 @@ def test_every_call_is_the_request_that_it_stands_for() -> None:
         writer.stop(9)
         writer.start_now()
         writer.stop_now()
-    assert acquisition.calls[1:] == [("start", 7, "2.h5"), ("stop", 9, None), ("start", None, None), ("stop", None, None)]
+        assert writer.finish() == sample_report()
+        writer.kill()
+    assert acquisition.calls[1:] == [
+        ("start", 7, "2.h5"),
+        ("stop", 9, None),
+        ("start", None, None),
+        ("stop", None, None),
+        ("finish",),
+        ("kill",),
+    ]
 
 
 def test_a_refusal_carries_the_writers_own_words() -> None:

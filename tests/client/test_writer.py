@@ -57,6 +57,17 @@ def test_launched_writer_that_does_not_stay_ends_with_its_file_though_nobody_ask
     assert report == report_in(tmp_path / "1.h5")
 
 
+def test_so_does_one_whose_stream_goes_on_no_more(feed: Feed, tmp_path: Path) -> None:
+    options = ["--stall_timeout", "0.2"]
+    with Writer.launch(feed.buffer.address, tmp_path / "1.h5", options=options, stays=False) as writer:
+        writer.stop(feed.next_pulse_id + 10)
+        writer.start(feed.next_pulse_id - 10)
+        report = writer.wait()
+        assert (report.outcome, report.rows) == ("stalled", 10)
+        assert writer._program is not None
+        assert writer._program.exit_code() == ExitCode.STALLED
+
+
 def test_an_event_loop_that_runs_already_does_not_matter(feed: Feed, tmp_path: Path) -> None:
     async def cell() -> None:  # of a notebook
         with writer_of(feed.buffer.address, "/dev/null") as running, Writer(running.url) as writer:
@@ -75,6 +86,39 @@ def test_deadline_leaves_the_acquisition_running_and_the_end_of_the_block_closes
         assert writer.status == "writing"
     report = report_in(tmp_path / "1.h5")
     assert (report.outcome, report.rows) == ("interrupted", 5)
+
+
+def test_finish_writes_what_has_arrived_and_ends_the_writer_with_its_report(feed: Feed, tmp_path: Path) -> None:
+    with Writer.launch(feed.buffer.address, tmp_path / "1.h5") as writer:
+        writer.start_now()
+        sent = feed.send(20)
+        report = writer.finish()
+        assert report == report_in(tmp_path / "1.h5")
+        assert (report.outcome, report.first_pulse_id, report.last_pulse_id) == ("complete", sent[0], sent[-1])
+        assert writer._program is not None
+        assert writer._program.exit_code() == ExitCode.COMPLETE
+    with writer_of(feed.buffer.address, tmp_path / "2.h5") as running:
+        writer = Writer(running.url)
+        writer.stop(sent[-1] + 1000)
+        writer.start(sent[0])
+        assert writer.finish() == running.ended(ExitCode.INCOMPLETE)
+
+
+def test_finish_of_a_writer_without_an_acquisition_has_no_report(feed: Feed) -> None:
+    with writer_of(feed.buffer.address, "/dev/null") as running:
+        assert Writer(running.url).finish() is None
+        assert running.program.wait_for_exit() == ExitCode.COMPLETE
+
+
+def test_kill_ends_the_writer_at_once_with_its_file_closed(feed: Feed, tmp_path: Path) -> None:
+    with Writer.launch(feed.buffer.address, tmp_path / "1.h5") as writer:
+        writer.start(feed.next_pulse_id - 5)
+        writer.kill()
+        assert writer._program is not None
+        assert writer._program.exit_code() == ExitCode.INTERRUPTED
+        report = writer.wait()
+        assert report == report_in(tmp_path / "1.h5")
+        assert report.outcome == "interrupted"
 
 
 def test_writer_that_cannot_start_is_told_of_with_its_words(tmp_path: Path) -> None:
