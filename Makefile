@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo test lint programs screenshots soak fuzz bench clean
+.PHONY: help demo test lint programs screenshots docs docs-serve soak fuzz bench clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    source, buffer and writer on this machine: an acquisition of pulses that are already in the past"
 	@echo "make test    lint and the test suite, as the continuous integration runs it"
 	@echo "make screenshots  takes the pictures of the documentation anew, from the real pages in Chromium"
+	@echo "make docs    the documentation as a site, in site/; make docs-serve shows it at http://127.0.0.1:8000 while you write"
 	@echo "make lint    ruff, mypy and the contracts between the folders"
 	@echo "make soak    the tests that repeat things, often enough to find what is rare; make fuzz; an hour of faults, SOAK_MINUTES=3 for less"
 	@echo "make fuzz    a million damaged inputs, some 15 minutes, FUZZ_INPUTS=10000 for less; make fuzz-value lets atheris look for more"
@@ -59,6 +60,13 @@ programs:
 screenshots: $(INSTALLED)
 	SCREENSHOTS=docs/images $(BIN)/pytest tests/dashboard/test_pictures.py
 
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build
+	@echo "site/index.html; any web server can show the folder"
+
+docs-serve: $(INSTALLED)
+	$(BIN)/mkdocs serve
+
 SOAK_MINUTES ?= 60
 
 soak: $(INSTALLED)
@@ -85,5 +93,5 @@ bench-%: $(INSTALLED)
 	@$(BIN)/python -m bench $*
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info .artefacts demo-output soak-output
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist *.egg-info .artefacts demo-output soak-output site
 	find sf_bsread_writer tests -name __pycache__ -type d -prune -exec rm -rf {} +
