@@ -95,6 +95,7 @@ export class Poll {
   #share;
   #scout;
   #hasFailed = false;
+  #urgent = false;
 
   /**
    * `work` is given an AbortSignal; what it throws is told of under the name `part`. It takes one in `share` of the time at most.
@@ -131,6 +132,13 @@ export class Poll {
     tell(this.#part, null);
   }
 
+  /** While it is urgent, it goes on out of sight, too. */
+  set urgent(wanted) {
+    if (this.#urgent === wanted) return;
+    this.#urgent = wanted;
+    this.#arrange();
+  }
+
   /** At once, if it is in sight: what runs now is about something else and is given up. */
   again() {
     this.#running?.abort();
@@ -147,7 +155,7 @@ export class Poll {
   #arrange = () => {
     clearTimeout(this.#timer);
     if (link.reachable === false && !this.#scout) return;
-    if (this.#running !== null || this.#inSight.size === 0 || document.visibilityState === "hidden") return;
+    if (this.#running !== null || (this.#inSight.size === 0 && !this.#urgent) || document.visibilityState === "hidden") return;
     const pause_ms = Math.max(this.#period_ms, this.#took_ms * this.#share, this.#hasFailed ? LATE_MS : 0);
     this.#timer = setTimeout(() => this.#run(), Math.max(0, this.#began_ms + pause_ms - performance.now()));
   };

@@ -6,6 +6,7 @@ import { plural, pulse } from "./format.js";
 
 const PART = "Save";
 const TOKEN = "sf_bsread token";
+const UNDER_WAY = ["starting", "writing"];
 const NO_ROOT = "This buffer was started without --capture_root DIR, so it writes no files.";
 
 const panel = byId("capture-panel");
@@ -33,12 +34,13 @@ async function look(signal) {
   byId("capture-form").hidden = byId("to-captures").hidden = answer.root === null;
   setText(byId("captures-off"), answer.root === null ? NO_ROOT : `Files are made below ${answer.root} on the buffer's machine.`);
   keep(byId("captures"), answer.captures, ({ id }) => id, makeLine, fillLine);
+  poll.urgent = answer.captures.some(({ state }) => UNDER_WAY.includes(state));
 }
 
 /** To the panel, from wherever somebody is who has just seen something. */
 export function goTo() {
   panel.querySelector("details").open = true;
-  panel.scrollIntoView({ block: "nearest" });
+  panel.scrollIntoView({ block: "start" });
   const field = byId("capture-seconds");
   field.focus();
   field.select();
@@ -61,6 +63,7 @@ async function change(path, request) {
   try {
     await ask(path, { ...request, headers });
     tell(PART, null);
+    poll.urgent = true;
     poll.again();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
@@ -90,7 +93,7 @@ function fillLine(line, capture) {
   setText(file, capture.file);
   const missing = missing_pulses > 0 ? `, ${plural(missing_pulses, "pulse")} missing` : "";
   setText(numbers, `${plural(rows ?? 0, "row")}${missing} · pulses ${pulse(start_pulse_id)} – ${pulse(stop_pulse_id)}`);
-  button.hidden = !["starting", "writing"].includes(capture.state);
+  button.hidden = !UNDER_WAY.includes(capture.state);
   button.setAttribute("aria-label", `Cancel ${capture.file}`);
   const reasons = [capture.shortfall, capture.reason].filter((text) => text);
   setText(why, reasons.join(" "));

@@ -29,16 +29,15 @@ export function healthOf(seen) {
     return bad("losing", `A client loses pulses: ${who || count(seen.lostRecently.total)} within the last minute.`);
   }
   if (seen.dropped > 0) return bad("dropped", `${plural(seen.dropped, "message")} could not be kept within the last minute: ${seen.why}.`);
-  const late = seen.clients.find((client) => client.falling && client.lag_messages > LATE_SHARE * ring.messages);
-  if (late !== undefined) {
+  const late = isFull(ring) && seen.clients.find((client) => client.falling && client.lag_messages > LATE_SHARE * ring.messages);
+  if (late) {
     return warn("late", `${late.name} is ${duration(late.lag_s)} behind and falls further back: soon it loses pulses.`);
   }
   return held(seen, ring);
 }
 
 function held(seen, ring) {
-  const full = ring.messages >= ring.max_messages || ring.evicted_by_memory > 0;
-  const text = full
+  const text = isFull(ring)
     ? `All pulses of the last ${duration(Math.floor(ring.oldest_age_s))} are held.`
     : `All pulses that came are held: ${count(ring.messages)} in ${duration(ring.oldest_age_s)}.`;
   const lost = `${count(seen.statistics.clients.lost_messages)} lost.`;
@@ -48,6 +47,9 @@ function held(seen, ring) {
   }
   return { level: "good", kind: "good", text: `${text} ${lost}` };
 }
+
+/** Whether each message that comes drives out an old one. */
+const isFull = (ring) => ring.messages >= ring.max_messages || ring.evicted_by_memory > 0;
 
 const bad = (kind, text) => ({ level: "bad", kind, text });
 const warn = (kind, text) => ({ level: "warn", kind, text });
