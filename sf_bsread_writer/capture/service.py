@@ -236,7 +236,8 @@ class CaptureService:
 
     async def _write(self, job: Job) -> Report | None:
         """The writer's report once its file is closed; None if it was told to end before it began."""
-        writer = await self._do(lambda: Writer.launch(str(self._relay.local_address), job.path, stays=False))
+        stream, token_file = str(self._relay.local_address), self._relay.config.token_file
+        writer = await self._do(lambda: Writer.launch(stream, job.path, token_file=token_file, stays=False))
         capture = job.capture
         try:
             if job.told.is_set():

@@ -52,6 +52,14 @@ def test_a_real_buffer_keeps_what_its_document_says(tmp_path: Path) -> None:
         assert "Traceback" not in buffer.program.output
 
 
+def test_so_do_its_captures(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    with ZmqSource() as source, buffer_of(source.address, "--rest_port", 0, "--capture_root", root) as buffer:  # an empty ring
+        assert findings(buffer.url, tmp_path, "--include-path-regex", "^/captures") == ""
+        assert buffer.get("/captures") == {"root": str(root), "captures": []}
+        assert "Traceback" not in buffer.program.output
+
+
 def test_so_do_the_paths_that_end_it(tmp_path: Path) -> None:
     with serving(FakeAcquisition()) as url:
         assert findings(url, tmp_path, "--include-path-regex", ENDS_THE_PROCESS) == ""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from litestar import Response, delete, get, post
+from litestar import Response, delete, get, post, route
 from litestar.exceptions import (
     ClientException,
     HTTPException,
@@ -91,9 +91,9 @@ async def begin_capture(request: AppRequest) -> Response[Capture]:
 async def list_captures(request: AppRequest) -> CaptureList:
     """Those that run, and the last 100 in all, newest first."""
     captures = _captures_of(request)
-    return (
-        CaptureList(root=None, captures=[]) if captures is None else CaptureList(root=captures.root, captures=captures.latest())
-    )
+    if captures is None:
+        return CaptureList(root=None, captures=[])
+    return CaptureList(root=captures.root, captures=captures.latest())
 
 
 @get("/captures/{capture_id:str}", responses={**REFUSALS, **_UNKNOWN})
@@ -112,7 +112,24 @@ async def cancel_capture(request: AppRequest) -> Capture:
     return _not_found(capture_id) if found is None else found
 
 
-CAPTURE_HANDLERS: tuple[HTTPRouteHandler, ...] = (begin_capture, list_captures, show_capture, cancel_capture)
+def _options(path: str, *methods: str) -> HTTPRouteHandler:
+    """Litestar's own answer names the methods of the first handler of a path only."""
+
+    @route(path, http_method=["OPTIONS"], status_code=204, include_in_schema=False)
+    async def options() -> Response[None]:
+        return Response(None, status_code=204, headers={"allow": ", ".join(["OPTIONS", *methods])})
+
+    return options
+
+
+CAPTURE_HANDLERS: tuple[HTTPRouteHandler, ...] = (
+    _options("/captures", "GET", "POST"),
+    begin_capture,
+    list_captures,
+    _options("/captures/{capture_id:str}", "DELETE", "GET"),
+    show_capture,
+    cancel_capture,
+)
 
 
 def _captures_of(request: AppRequest) -> Captures | None:
@@ -135,7 +152,7 @@ def _asked(given: dict[str, Any]) -> Asked:
         return Asked(last_s=_last_s(given["last_s"]))
     start, stop = _pulse_id(given, "start_pulse_id"), _pulse_id(given, "stop_pulse_id")
     if stop < start:
-        raise UsageError(f"stop_pulse_id {stop} is before start_pulse_id {start}; give a stop at or behind it")
+        raise StateError(f"stop_pulse_id {stop} is before start_pulse_id {start}; give a stop at or behind it")
     return Asked(start_pulse_id=start, stop_pulse_id=stop)
 
 
@@ -147,6 +164,8 @@ def _last_s(value: object) -> float:
 
 def _pulse_id(given: dict[str, Any], name: str) -> int:
     value = given.get(name)
+    if isinstance(value, float) and value.is_integer():  # the same number to JSON
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value not in parse.PULSE_IDS:
         limits = f"from {parse.PULSE_IDS[0]} to {parse.PULSE_IDS[-1]}"
         raise UsageError(f"{name} must be an integer {limits}, got {parse.shown(value) if name in given else 'none'}; {_EXAMPLE}")
