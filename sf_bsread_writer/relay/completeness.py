@@ -16,7 +16,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.errors import AbsentError, MessageError
+from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.due import EVERY, Due, at_a_change
 from sf_bsread_writer.message.headers import DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
@@ -96,13 +96,13 @@ class Presence:
         self._numbers.append(numbers)
         return len(self._headers) < _MOST_HEADERS
 
-    def completeness(self, *, parts: int, search: str, rows: int) -> Completeness:
-        """Of the channels in whose names ``search`` is, with those that miss the most values, at most so many.
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message was taken, and there is nothing to map."""
+        return not self._ids
 
-        Raises `AbsentError` if no message was taken.
-        """
-        if not self._ids:
-            raise AbsentError("the ring is empty: nothing has arrived yet; GET /status says whether there is a source")
+    def completeness(self, *, parts: int, search: str, rows: int) -> Completeness:
+        """Of the channels in whose names ``search`` is, those that miss the most values, at most so many."""
         ids, numbers = _newest_stretch(np.concatenate(self._ids[::-1]), np.concatenate(self._numbers[::-1]))
         return _Map(self._patterns, ids, numbers, parts).completeness(search.casefold(), rows)
 

@@ -31,6 +31,8 @@ _MOST_TRIES = 3
 MOST_SHOWN_BYTES = 128 << 20
 """Of one value, decoded: 64 million pixels of 2 bytes. Few compressed bytes may claim to be more."""
 
+_OVERTAKEN = "the ring lets go of messages faster than they can be read; give the buffer a higher --memory_limit"
+
 _Result = TypeVar("_Result")
 
 
@@ -92,6 +94,8 @@ class Looks:
         await self._reader.read(first, stop, gathering.take)
         if not gathering.is_known:
             await self._reader.read(ring.oldest, first, gathering.describe, newest_first=True)
+        if not gathering.is_known:
+            self._check_left(stop)
         return await self._in_a_thread(lambda: gathering.trend(points))
 
     async def trace(self, name: str, *, pulse_id: int | None, points: int) -> ShownTrace:
@@ -111,14 +115,21 @@ class Looks:
     async def completeness(self, *, messages: int, parts: int, search: str, rows: int) -> Completeness:
         """What is missing in the last so many messages."""
         ring = self._checked()
-        presence = Presence()
-        await self._reader.read(max(ring.oldest, ring.next - messages), ring.next, presence.take, newest_first=True)
+        stop, presence = ring.next, Presence()
+        await self._reader.read(max(ring.oldest, stop - messages), stop, presence.take, newest_first=True)
+        if presence.is_empty:
+            self._check_left(stop)
         return await self._in_a_thread(lambda: presence.completeness(parts=parts, search=search, rows=rows))
 
     def _checked(self) -> Ring:
         if self._ring.oldest == self._ring.next:
             raise AbsentError("the ring is empty: nothing has arrived yet; GET /status says whether there is a source")
         return self._ring
+
+    def _check_left(self, stop: int) -> None:
+        """Nothing is to be said of messages that were all gone before they could be read."""
+        if self._ring.log.oldest >= stop:
+            raise AbsentError(_OVERTAKEN)
 
     def _behind(self, pulse_id: int) -> int:
         """Where the messages begin that arrived behind this pulse; if it is gone, with the next higher one.
@@ -154,7 +165,7 @@ class Looks:
             payload = await self._reader.copy(place.sequence, place.start, place.stop)
             if payload is not None:
                 return place, payload
-        raise AbsentError("the ring lets go of values faster than they can be copied; give the buffer a higher --memory_limit")
+        raise AbsentError(_OVERTAKEN)
 
     async def _find(self, name: str, pulse_id: int | None, kind: Kind) -> _Place:
         """The newest value of this channel, or that of the pulse."""
@@ -164,6 +175,7 @@ class Looks:
         await self._reader.read(first, stop, search.take, newest_first=True)
         if search.found is not None:
             return search.found
+        self._check_left(stop)
         where = "in any message of the ring" if pulse_id is None else f"in pulse {pulse_id}"
         if search.is_known:
             raise AbsentError(f"channel {name!r:.200} has no value {where}")

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sf_bsread_writer.errors import AbsentError
 from sf_bsread_writer.message.due import due_pulses
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import Compression, ValueType
@@ -231,11 +230,6 @@ def test_it_ends_where_data_headers_have_changed_too_often() -> None:
     taken = next(count for count, run in enumerate(reversed(runs), 1) if not presence.take(0, run))
     assert 1 < taken < 100
     assert presence.completeness(parts=10, search="", rows=10).messages == taken
-
-
-def test_nothing_is_absent() -> None:
-    with pytest.raises(AbsentError, match="the ring is empty"):
-        Presence().completeness(parts=1, search="", rows=1)
 
 
 def test_any_one_of_many_channels_is_told() -> None:
