@@ -1,18 +1,19 @@
 // The page of the buffer: starts its parts, and knows the keys that work everywhere.
 
 import { goTo as goToCaptures, startCaptures } from "./captures.js";
-import { startChannels } from "./channels.js";
+import { onChannels, startChannels } from "./channels.js";
 import { startClients } from "./clients.js";
 import { startCompleteness } from "./completeness.js";
 import { byId } from "./dom.js";
 import { closeChannel, openChannel, startPlot } from "./plot.js";
-import { startStatus } from "./status.js";
+import { startStatus, tellOfChannels } from "./status.js";
 
 const WRITTEN_IN = "input, select, textarea";
 
 startStatus();
 startClients();
 startChannels(openChannel);
+onChannels(tellOfChannels);
 startPlot();
 startCompleteness(openChannel);
 startCaptures();

@@ -73,7 +73,7 @@ export function mark(name) {
   draw();
 }
 
-/** Calls `tell` whenever the channels have been looked at. */
+/** Calls `tell` with all channels whenever they have been looked at. */
 export const onChannels = (tell) => lookers.add(tell);
 const lookers = new Set();
 
@@ -90,7 +90,7 @@ function take(answer) {
   all = answer.channels;
   arrange();
   draw();
-  for (const tell of lookers) tell();
+  for (const tell of lookers) tell(all);
 }
 
 function arrange() {

@@ -57,6 +57,14 @@ export function axis(title, more = {}) {
   };
 }
 
+/** An axis of values: their digits as they are, unless there were too many. */
+export function valueAxis(values, more = {}) {
+  let largest = 0;
+  for (const given of values) largest = Math.max(largest, Math.abs(given ?? 0));
+  const isPlain = largest > 1e-3 && largest < 1e12;
+  return axis("", { exponentformat: isPlain ? "none" : "power", separatethousands: isPlain, ...more });
+}
+
 /** An axis of pulse ids or of indices: whole numbers as they are, few enough to be read. */
 export const wholeAxis = (title, more = {}) => axis(title, { tickformat: "d", nticks: 5, exponentformat: "none", ...more });
 

@@ -1,9 +1,10 @@
 // Whether the pulses are safe, in one line: the worst thing that is known comes first. Values in, words out.
 
-import { clock, count, duration, plural } from "./format.js";
+import { clock, count, duration, percent, plural } from "./format.js";
 
 const SILENT_S = 3; // or five times as long as there is between two pulses
 const LATE_SHARE = 0.9; // of what is held: a client that is further behind, and falling back, soon loses pulses
+const NAMED = 2;
 export const RECENT_MS = 60_000;
 
 /**
@@ -46,6 +47,15 @@ function held(seen, ring) {
     return { level: "good", kind: "memory", text: `${text} ${lost} The memory is full before ${count(ring.max_messages)} messages are reached.` };
   }
   return { level: "good", kind: "good", text: `${text} ${lost}` };
+}
+
+/** Which channels lack values; nothing if none does. It is no alarm: some sources send now and then, and do not say so. */
+export function lacking(channels) {
+  const found = channels.filter(({ missing_percent }) => missing_percent > 0).sort((one, other) => other.missing_percent - one.missing_percent);
+  if (found.length === 0) return "";
+  const worst = found.slice(0, NAMED).map(({ name, missing_percent }) => `${name} ${percent(missing_percent)}`).join(", ");
+  const more = found.length > NAMED ? ", …" : "";
+  return `${count(found.length)} of ${plural(channels.length, "channel")} ${found.length === 1 ? "lacks" : "lack"} values: ${worst}${more}.`;
 }
 
 /** Whether each message that comes drives out an old one. */

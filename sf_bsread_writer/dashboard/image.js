@@ -5,7 +5,8 @@ import { byId, colour, element } from "./dom.js";
 import { axis, clear, draw, wholeAxis } from "./drawing.js";
 import { count, digits, pulse, value } from "./format.js";
 
-const PIXELS = 512;
+const MOST_PIXELS = 1024; // on a side, that the buffer gives
+const FINER = 2; // than what the screen shows: something is left to zoom into
 const COLOURS = ["Viridis", "Greys", "Inferno", "Cividis", "Jet", "RdBu"];
 
 /** The controls, once for all images: what was chosen stays when another image is opened, except for fixed limits. */
@@ -41,7 +42,7 @@ export class Picture {
   }
 
   async load(signal) {
-    this.#answer = await ask(`image?channel=${encodeURIComponent(this.#name)}&pixels=${PIXELS}`, { signal });
+    this.#answer = await ask(`image?channel=${encodeURIComponent(this.#name)}&pixels=${pixelsFor(byId("plot"))}`, { signal });
     this.#rows = rowsOf(this.#answer);
   }
 
@@ -110,6 +111,12 @@ export class Picture {
     const total = histogram.counts.reduce((sum, number) => sum + number, 0);
     byId("histogram").setAttribute("aria-label", `Histogram of ${count(total)} values from ${value(histogram.low)} to ${value(histogram.high)}`);
   }
+}
+
+/** As many as the screen has for it. */
+function pixelsFor({ clientWidth, clientHeight }) {
+  const wanted = Math.round(FINER * Math.max(clientWidth, clientHeight, 100) * (window.devicePixelRatio || 1));
+  return Math.min(MOST_PIXELS, wanted);
 }
 
 /** Rows of float32 out of base64, little-endian as all that runs a browser is. */

@@ -140,4 +140,5 @@ function forget() {
   view = null;
   clear(target);
   delete target.dataset.kind;
+  delete target.dataset.drawn;
 }

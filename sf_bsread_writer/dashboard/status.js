@@ -3,11 +3,12 @@
 import { Poll, ask, link } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { bytes, count, duration, percent, plural, pulse, rate } from "./format.js";
-import { Growth, healthOf } from "./health.js";
+import { Growth, healthOf, lacking } from "./health.js";
 
 const ICONS = { good: "✔", warn: "▲", bad: "✖", unknown: "…" };
 const LISTEN_AGAIN_MS = 5_000;
 const GAPS_MS = 5_000;
+const CHANNELS_OLD_MS = 15_000; // the table has been scrolled away
 const GAPS_SHARE = 30; // it is all that has to be looked at though nobody asked for it
 
 const seen = { link, statistics: null, connected: false, clients: [], lostRecently: { total: 0, clients: [] }, dropped: 0, why: "", gaps: 0 };
@@ -17,6 +18,7 @@ let moment = null; // what the last event told
 let spoken = "";
 let events = null;
 let gapsSeen_ms = -Infinity;
+let channelsSeen_ms = -Infinity;
 let version = null;
 let fresh = news();
 
@@ -59,6 +61,12 @@ export function tellOfClients(clients, lostRecently) {
   seen.clients = clients;
   seen.lostRecently.clients = lostRecently;
   show();
+}
+
+/** What the table of channels has found out. */
+export function tellOfChannels(channels) {
+  setText(byId("health-more"), lacking(channels));
+  channelsSeen_ms = performance.now();
 }
 
 /** How many pulses of the last 1,000 never came, as the map of completeness has found out. */
@@ -112,6 +120,7 @@ function show() {
   byId("health").dataset.kind = health.kind;
   setText(byId("health").firstElementChild, ICONS[health.level]);
   setText(byId("health-text"), health.text);
+  byId("health-more").hidden = performance.now() - channelsSeen_ms > CHANNELS_OLD_MS || link.reachable === false;
   if (health.kind !== spoken) {
     spoken = health.kind; // once for each change: what counts up each second is not read out
     setText(byId("spoken"), health.text);
@@ -137,7 +146,7 @@ function showStatistics({ ring, source, clients, rate_hz, seconds }) {
   setText(byId("state-more"), `${plural(source.received_messages, "message")}${reconnected}`);
   setText(byId("rate-more"), ring.messages > 0 ? `${bytes((rate_hz * ring.message_bytes) / ring.messages)}/s` : "");
   setText(byId("held-seconds"), ring.oldest_age_s === null ? "" : duration(ring.oldest_age_s));
-  setText(byId("held-more"), ` · ${count(ring.messages)} of ${plural(ring.max_messages, "message")}`);
+  setText(byId("held-more"), `${ring.oldest_age_s === null ? "" : " · "}${count(ring.messages)} of ${plural(ring.max_messages, "message")}`);
   const share = (100 * ring.memory_used_bytes) / ring.memory_limit_bytes;
   setText(byId("memory"), bytes(ring.memory_used_bytes));
   setText(byId("memory-more"), `${percent(share)} of ${bytes(ring.memory_limit_bytes)}`);

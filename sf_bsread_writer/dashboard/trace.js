@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { colour } from "./dom.js";
-import { axis, draw, wholeAxis } from "./drawing.js";
+import { draw, valueAxis, wholeAxis } from "./drawing.js";
 import { count, pulse, value } from "./format.js";
 
 export class Trace {
@@ -29,7 +29,7 @@ export class Trace {
       marker: { color: colour("accent"), size: 5 },
       hovertemplate: "%{y}<br>element %{x:d}<extra></extra>",
     };
-    await draw(target, this.#name, [trace], { xaxis: wholeAxis("element"), yaxis: axis("") });
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis("element"), yaxis: valueAxis(values) });
   }
 
   describe() {

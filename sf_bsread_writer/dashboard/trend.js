@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { colour } from "./dom.js";
-import { axis, draw, wholeAxis } from "./drawing.js";
+import { draw, valueAxis, wholeAxis } from "./drawing.js";
 import { count, pulse, value } from "./format.js";
 import { heldFrom, heldTo } from "./status.js";
 
@@ -43,7 +43,7 @@ export class Trend {
       hovertemplate: "%{y}<br>pulse %{x:d}<extra></extra>",
     };
     const levels = this.#isBool ? { tickvals: [0, 1], ticktext: ["false", "true"], range: [-0.2, 1.2] } : {};
-    await draw(target, this.#name, [trace], { xaxis: wholeAxis("pulse id"), yaxis: axis("", levels) });
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis("pulse id"), yaxis: valueAxis(this.#values, levels) });
   }
 
   describe() {
