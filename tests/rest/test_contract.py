@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sf_bsread_writer.rest import parse
@@ -45,7 +46,8 @@ def test_a_real_writer_keeps_what_its_document_says(tmp_path: Path) -> None:
 
 def test_a_real_buffer_keeps_what_its_document_says(tmp_path: Path) -> None:
     with ZmqSource() as source, buffer_of(source.address, "--rest_port", 0, "--memory_limit", "64M") as buffer:
-        source.send_range(1, 20)
+        for pulse_id in range(1, 21):
+            source.send(pulse_id, {"A": 1.0, "W": np.arange(10), "V": np.zeros((3, 4))})
         buffer.wait_until_it_holds(newest=20)
         assert findings(buffer.url, tmp_path) == ""
         assert buffer.get("/status")["messages"] == 20
