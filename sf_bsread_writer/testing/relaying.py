@@ -16,10 +16,11 @@ _Result = TypeVar("_Result")
 
 
 class RunningRelay:
-    """A buffer that runs; ``address`` is where its clients connect to."""
+    """A buffer that runs; ``address`` is where its clients connect to, ``local_address`` where it does so itself."""
 
     def __init__(self, relay: Relay, loop: asyncio.AbstractEventLoop) -> None:
         self.address = Address("127.0.0.1", relay.port)
+        self.local_address = relay.local_address
         self._relay = relay
         self._loop = loop
 

@@ -4,6 +4,7 @@ import contextlib
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -547,6 +548,23 @@ def test_a_client_by_way_of_ipv6_is_judged_by_its_own_address(source: Socket) ->
     with relaying(config(source, bind="::", access=access)) as relay:
         for host, served in [("127.0.0.1", True), ("::1", False)]:
             with socket.create_connection((host, relay.address.port), timeout=10) as client:
+                try:
+                    answer = client.recv(1)
+                except ConnectionResetError:
+                    answer = b""
+                assert bool(answer) == served
+
+
+@pytest.mark.parametrize(
+    ("bind", "own"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("localhost", "127.0.0.1")]
+)
+def test_captures_connect_from_its_own_address_whatever_is_allowed(source: Socket, tmp_path: Path, bind: str, own: str) -> None:
+    access = Access(networks=(parse_network("10.0.0.0/8"),))
+    with relaying(config(source, bind=bind, access=access, rest_port=0, capture_root=tmp_path)) as relay:
+        assert relay.local_address.host == own
+        for host, served in [(own, True), ("127.0.0.3", False)]:
+            at = own if served else "127.0.0.1"
+            with socket.create_connection((at, relay.local_address.port), timeout=10, source_address=(host, 0)) as client:
                 try:
                     answer = client.recv(1)
                 except ConnectionResetError:
