@@ -228,20 +228,21 @@ def _rest_of(relay: Relay, captures: "CaptureService | None") -> "Server":
     config = relay.config
     assert config.rest_port is not None
     token = None if config.token_file is None else read_token(config.token_file)
-    guard = Guard(token=token, at_any_address=config.is_rest_open)
+    guard = Guard(token=token, at_any_address=config.is_rest_open, admits=config.access.allows)
     server = Server(build_app(relay, guard, captures), port=config.rest_port, host=config.rest_bind)
     server.bind()
     sys.setswitchinterval(_THREAD_TURN_S)
     if config.is_rest_open:
-        _tell_that_it_is_open(guard, server)
+        _tell_that_it_is_open(guard, server, config.access)
     return server
 
 
-def _tell_that_it_is_open(guard: "Guard", server: "Server") -> None:
+def _tell_that_it_is_open(guard: "Guard", server: "Server", access: Access) -> None:
     logger.warning(
-        "REST on %s is open to every machine that reaches this one: all can see the channels, their values and the clients, "
-        "unencrypted; without --rest_bind it is open to this machine only",
+        "REST on %s is open to other machines, %s: all of them can see the channels, their values and the clients, unencrypted; "
+        "without --rest_bind it is open to this machine only",
         server.url,
+        access,
     )
     # DNS may keep this waiting for long: nobody else waits for it, not even the end of the program.
     threading.Thread(target=guard.learn_full_name, name="name", daemon=True).start()

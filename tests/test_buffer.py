@@ -101,7 +101,7 @@ def test_rest_is_open_to_other_machines_only_if_it_is_told_to_and_says_so(source
     def codes(url: str, *hosts: str) -> list[int]:
         return [httpx.get(f"{url}/status", headers={"Host": host}).status_code for host in hosts]
 
-    warning = "is open to every machine that reaches this one"
+    warning = "is open to other machines, wherever this port can be reached: all of them can see"
     with running("buffer", "-o", 0, "--bind", "127.0.0.1", "--rest_port", 0, source.address) as buffer:
         url = buffer.wait_for_line(r"REST on (http://127\.0\.0\.1:\d+)$")[1]
         assert codes(url, "127.0.0.1", "10.1.2.3") == [200, 403]

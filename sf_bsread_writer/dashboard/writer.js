@@ -15,7 +15,7 @@ let again = null;
 let spoken = "";
 
 function start() {
-  new Poll("Stream", [byId("before")], 2000, async (signal) => {
+  new Poll("Stream", [byId("before")], 1000, async (signal) => {
     if (is("waiting")) showStream(await ask("stream", { signal }));
   }).start();
   new Poll("Missing pulses", [byId("missing")], 3000, async (signal) => {

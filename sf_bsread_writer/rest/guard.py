@@ -9,7 +9,7 @@ import hmac
 import logging
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 from litestar import MediaType, Response
@@ -20,7 +20,7 @@ from litestar.handlers.base import BaseRouteHandler
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.rest.answers import ErrorAnswer
 from sf_bsread_writer.rest.context import AppRequest
-from sf_bsread_writer.rest.origin import is_cross_site, is_ours
+from sf_bsread_writer.rest.origin import is_cross_site, is_loopback, is_ours
 from sf_bsread_writer.rest.parse import shown
 
 _logger = logging.getLogger(__name__)
@@ -41,14 +41,23 @@ class Guard:
     """Raises `RefusedError` for requests that are not to be served.
 
     ``names`` are further host names of this machine. ``token``, if given, has to come with each request that changes something.
-    ``at_any_address``: served on others than loopback, see `origin.is_ours`.
+    ``at_any_address``: served on others than loopback, see `origin.is_ours`. ``admits`` says of the numeric address of who asks
+    whether it may; this machine itself always may.
     """
 
-    def __init__(self, *, names: Collection[str] = (), token: str | None = None, at_any_address: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        names: Collection[str] = (),
+        token: str | None = None,
+        at_any_address: bool = False,
+        admits: Callable[[str], bool] = lambda host: True,
+    ) -> None:
         own = socket.gethostname().lower()
         self._asked_at = own if at_any_address else "127.0.0.1"
         self._names = frozenset({own, own.partition(".")[0], *names})
         self._at_any_address = at_any_address
+        self._admits = admits
         self._token = None if token is None else token.encode()
         self._complaints = Complaints(_logger)
 
@@ -57,7 +66,9 @@ class Guard:
         self._names |= {socket.getfqdn().lower()}
 
     async def __call__(self, connection: _Connection, handler: BaseRouteHandler) -> None:
-        headers = connection.headers
+        headers, client = connection.headers, connection.client
+        if client is not None and not (is_loopback(client.host) or self._admits(client.host)):
+            self._refuse(403, f"{client.host} may not ask here; see --allow")
         host = headers.get("host")
         # HTTP/1.0 has none; browsers always send one
         if host is not None and not is_ours(host, self._names, at_any_address=self._at_any_address):

@@ -33,6 +33,13 @@ def is_ours(host: str, names: Collection[str], *, at_any_address: bool = False) 
         return name in LOCAL_NAMES or name in names
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a numeric address is one of this machine alone, also as IPv6 has it of IPv4."""
+    address = ipaddress.ip_address(host)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
 def is_cross_site(headers: Mapping[str, str]) -> bool:
     """Whether a browser sent it for a page of another site, or for one that it does not tell; ``headers`` in lower case."""
     if headers.get("sec-fetch-site", "none") not in _SAME_SITE:

@@ -86,6 +86,26 @@ def test_what_is_served_on_the_network_is_asked_by_address_or_by_the_machines_na
         )
 
 
+def test_who_is_not_admitted_sees_nothing_and_this_machine_always_may(
+    acquisition: FakeAcquisition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def admits(host: str) -> bool:
+        asked.append(host)
+        return False
+
+    with serving(acquisition, Guard(admits=admits)) as root, httpx.Client(base_url=root, timeout=10) as client:
+        assert client.get("/status").status_code == 200
+        assert asked == []
+        monkeypatch.setattr("sf_bsread_writer.rest.guard.is_loopback", lambda host: False)
+        for method, path in [*READING, *LISTENING, *CHANGING, ("GET", "/"), ("GET", "/page/style.css")]:
+            answer = client.request(method, path)
+            assert (answer.status_code, error_of(answer)) == (403, "127.0.0.1 may not ask here; see --allow"), path
+    assert set(asked) == {"127.0.0.1"}
+    assert acquisition.calls == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sf_bsread_writer.rest.origin import is_cross_site, is_ours
+from sf_bsread_writer.rest.origin import is_cross_site, is_loopback, is_ours
 
 NAMES = {"daq-7.example.org", "10.1.2.3"}
 
@@ -54,6 +54,22 @@ def test_names_that_lead_here_are_ours(host: str) -> None:
 )
 def test_other_names_are_not(host: str) -> None:
     assert not is_ours(host, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:10.1.2.3", False),
+        ("10.1.2.3", False),
+        ("fe80::1%eth0", False),
+    ],
+)
+def test_this_machine_alone_is_told_from_others(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
 
 
 @pytest.mark.parametrize("host", ["10.1.2.4:9555", "192.168.7.7", "[fd00::5]:9555", "127.0.0.1:1", "daq-7.example.org"])
