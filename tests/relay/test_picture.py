@@ -57,9 +57,15 @@ def test_large_images_are_counted_as_small_ones_are() -> None:
     assert as_counts.high == 65535
     assert as_counts.counts == as_numbers.counts == np.histogram(image, BINS)[0].tolist()
     np.testing.assert_allclose(as_counts.pixels, as_numbers.pixels, rtol=1e-6)
-    # Of signed and floating-point numbers of more than a million pixels, percentiles are those of every second pixel.
     assert as_counts.percentile_99 == np.percentile(image, 99, method="inverted_cdf")
-    assert as_numbers.percentile_99 == np.percentile(image.reshape(-1)[::2], 99, method="inverted_cdf")
+    assert as_numbers.percentile_99 == np.percentile(image.reshape(-1)[::11], 99, method="inverted_cdf")
+
+
+def test_percentiles_of_a_part_of_the_pixels_are_those_of_all_columns() -> None:
+    columns = np.broadcast_to(np.arange(1280, dtype=np.float32), (1024, 1280))
+    picture = picture_of(columns, 64)
+    assert picture.percentile_1 == pytest.approx(12, abs=3)
+    assert picture.percentile_99 == pytest.approx(1267, abs=3)
 
 
 def test_the_largest_values_of_a_type_do_not_run_over() -> None:
