@@ -1,5 +1,6 @@
 """The command line reference has exactly the arguments of the programs' ``--help``."""
 
+import argparse
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from sf_bsread_writer.testing.parsers import parsers
 
 pytestmark = pytest.mark.system
 
@@ -16,6 +19,8 @@ MODULES = {
     "sf_bsread_writer": "sf_bsread_writer.writer",
     "sf_bsread": "sf_bsread_writer.cli",
 }
+
+PARSERS = parsers()
 
 OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 
@@ -34,13 +39,17 @@ def arguments_in_help(text: str) -> set[str]:
     return {name for line in options for name in OPTION.findall(line)} | set(re.findall(r"^  (\w+)", positional, re.MULTILINE))
 
 
-def arguments_in_page(heading: str) -> set[str]:
-    """What stands in backquotes in the first cells of the tables below a heading."""
+def section_of(heading: str) -> str:
     section = re.search(
         rf"^(#+) {re.escape(heading)}\n(.*?)(?=^##? |^### |\Z)", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     assert section is not None, f"no section '{heading}'"
-    cells = re.findall(r"^\| (`.*?) \|", section[2], re.MULTILINE)
+    return section[2]
+
+
+def arguments_in_page(heading: str) -> set[str]:
+    """What stands in backquotes in the first cells of the tables below a heading."""
+    cells = re.findall(r"^\| (`.*?) \|", section_of(heading), re.MULTILINE)
     return {name for cell in cells for code in re.findall(r"`([^`]*)`", cell) for name in OPTION.findall(code) or [code]}
 
 
@@ -63,3 +72,22 @@ def test_page_has_the_arguments_of_every_subcommand() -> None:
 def test_page_has_no_subcommand_that_the_program_has_not() -> None:
     described = re.findall(r"^#+ sf_bsread (\w+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(described) == sorted(subcommands())
+
+
+def as_written(default: object) -> str:
+    """As the page writes it: 300 for 300.0, 256M for 268435456."""
+    if isinstance(default, int | float):
+        return f"{default >> 20}M" if isinstance(default, int) and default and default % (1 << 20) == 0 else f"{default:g}"
+    return str(default)
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_page_has_the_defaults_and_the_choices_of_the_code(name: str) -> None:
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \| (.*) \|$", section_of(name), re.MULTILINE)
+    shown = {option: (default, meaning) for options, default, meaning in rows for option in OPTION.findall(options)}
+    for action in PARSERS[name]._actions:
+        for option in action.option_strings:
+            if action.default not in (None, False, [], argparse.SUPPRESS):
+                assert shown[option][0] == as_written(action.default), option
+            for choice in action.choices or ():
+                assert str(choice) in re.findall(r"[\w.-]+", " ".join(shown[option])), option

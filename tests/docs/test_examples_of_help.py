@@ -1,24 +1,11 @@
 """Every help text ends with examples, and they are command lines that the programs take."""
 
-import argparse
 import re
 import shlex
 
 import pytest
 
-from sf_bsread_writer import buffer, cli, writer
-from sf_bsread_writer.commandline import Parser
-
-
-def parsers() -> dict[str, Parser]:
-    """All parsers there are, by what is typed for them."""
-    tools = cli.parser()
-    found = {"sf_bsread_buffer": buffer.parser(), "sf_bsread_writer": writer.parser(), "sf_bsread": tools}
-    for action in tools._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found |= {f"sf_bsread {name}": parser for name, parser in action.choices.items()}
-    return found
-
+from sf_bsread_writer.testing.parsers import parsers
 
 PARSERS = parsers()
 
