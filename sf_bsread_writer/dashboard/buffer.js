@@ -1,6 +1,6 @@
 // The page of the buffer: starts its parts, and knows the keys that work everywhere.
 
-import { goTo as goToCaptures, startCaptures } from "./captures.js";
+import { startCaptures } from "./captures.js";
 import { onChannels, startChannels } from "./channels.js";
 import { startClients } from "./clients.js";
 import { startCompleteness } from "./completeness.js";
@@ -24,9 +24,6 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
     byId("channel-search").focus();
     byId("channel-search").select();
-  } else if (event.key === "s" && !event.target.closest(WRITTEN_IN) && !byId("to-captures").hidden) {
-    event.preventDefault();
-    goToCaptures();
   } else if (event.key === "Escape" && !(event.target.closest(WRITTEN_IN)?.value)) closeChannel();
 });
 

@@ -38,7 +38,7 @@ async function look(signal) {
 }
 
 /** To the panel, from wherever somebody is who has just seen something. */
-export function goTo() {
+function goTo() {
   panel.querySelector("details").open = true;
   panel.scrollIntoView({ block: "start" });
   const field = byId("capture-seconds");

@@ -28,6 +28,7 @@ let chosen = null; // name of the channel that is open
 let sorting = { key: null, descending: false }; // as in the data header, until somebody sorts
 let searched = "";
 const searchers = new Set();
+const lookers = new Set();
 const rows = new Map(); // by place in `shown`
 
 /** `open` is called with the name of a channel that is to be opened. */
@@ -75,9 +76,8 @@ export function mark(name) {
 
 /** Calls `tell` with all channels whenever they have been looked at. */
 export const onChannels = (tell) => lookers.add(tell);
-const lookers = new Set();
 
-export function search() {
+function search() {
   searched = byId("channel-search").value;
   current = 0;
   arrange();

@@ -3,7 +3,11 @@
 import { Problem } from "./api.js";
 import { colour } from "./dom.js";
 
-const CONFIG = { displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const CONFIG = {
+  displaylogo: false,
+  plotlyServerURL: "",
+  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d", "toImage"]], // by name: the usual ones would share a plot with plotly's makers
+};
 
 const sizes = new ResizeObserver((entries) => {
   for (const { target } of entries) {

@@ -39,7 +39,7 @@ export function healthOf(seen) {
 
 function held(seen, ring) {
   const text = isFull(ring)
-    ? `All pulses of the last ${duration(Math.floor(ring.oldest_age_s))} are held.`
+    ? `All pulses of the last ${duration(notMore(ring.oldest_age_s))} are held.`
     : `All pulses that came are held: ${count(ring.messages)} in ${duration(ring.oldest_age_s)}.`;
   const lost = `${count(seen.statistics.clients.lost_messages)} lost.`;
   if (seen.gaps > 0) return warn("gaps", `${text} ${lost} But ${plural(seen.gaps, "pulse")} of the last 1,000 never came.`);
@@ -57,6 +57,9 @@ export function lacking(channels) {
   const more = found.length > NAMED ? ", …" : "";
   return `${count(found.length)} of ${plural(channels.length, "channel")} ${found.length === 1 ? "lacks" : "lack"} values: ${worst}${more}.`;
 }
+
+/** Rounded down: what is promised is there. */
+const notMore = (seconds) => (seconds < 10 ? Math.floor(10 * seconds) / 10 : Math.floor(seconds));
 
 /** Whether each message that comes drives out an old one. */
 const isFull = (ring) => ring.messages >= ring.max_messages || ring.evicted_by_memory > 0;
