@@ -88,6 +88,7 @@ class Relay:
         self._copies = CopyBudget(config.copies_bytes)
         self._lost_by_gone_clients = 0
         self._stopping: asyncio.Event | None = None
+        self._last: RelayStatistics | None = None
 
     @property
     def config(self) -> BufferConfig:
@@ -148,7 +149,9 @@ class Relay:
             self._stopping.set()
 
     def statistics(self) -> RelayStatistics:
-        """A snapshot."""
+        """A snapshot; once it has ended, what there was at the end: REST answers a little longer."""
+        if self._last is not None:
+            return self._last
         clients = [client.statistics() for client in self._clients]
         ring, now_ns = self._ring, self._clock()
         return RelayStatistics(
@@ -184,9 +187,9 @@ class Relay:
 
     async def _close(self) -> None:
         await self._listener.stop()
-        statistics = self.statistics()
+        self._last = self.statistics()
         self.drop_clients("the buffer stops")
-        _log_summary(statistics)
+        _log_summary(self._last)
         self._ring.close()
 
     def _arrived(self) -> None:
