@@ -91,3 +91,10 @@ def test_a_stuck_service_is_restarted_and_one_that_is_told_to_stop_has_time() ->
         assert settings["Type"] == "notify"
         assert float(settings["WatchdogSec"]) > 2 * LONGEST_INTERVAL_S
         assert settings["RestartPreventExitStatus"] == str(int(ExitCode.USAGE))
+
+
+def test_every_file_of_the_dashboard_is_part_of_the_package() -> None:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    package = ROOT / "sf_bsread_writer"
+    packed = {path for pattern in table["sf_bsread_writer"] for path in package.glob(pattern)}
+    assert packed >= set((package / "dashboard").iterdir())
