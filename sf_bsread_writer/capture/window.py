@@ -44,7 +44,7 @@ def of_last(log: Log, oldest: int, *, last_s: float, now_ns: int) -> Window:
         )
     ids = log.rows(wanted, log.next).pulse_ids
     begin = _newest_time(ids)
-    first, last, sequence = max(0, int(ids[begin])), max(0, int(ids[begin:].max())), wanted + begin
+    first, last, sequence = int(ids[begin]), int(ids[begin:].max()), wanted + begin
     age = _age(log, sequence, now_ns)
     shortfall = None
     if begin:

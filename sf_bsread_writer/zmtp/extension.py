@@ -114,7 +114,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     messages: _Number
     first_sequence: _Number
     from_oldest: bool = False
-    first_pulse_id: int | None = None
+    first_pulse_id: _Number | None = None
     first_arrival_ns: _Number | None = None
 
 
