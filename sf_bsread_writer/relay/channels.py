@@ -154,7 +154,7 @@ class _Tally:
     def _copy(self, first: int, run: Run, layout: Layout, numbers: NDArray[np.intp], rows: NDArray[np.intp]) -> None:
         """Takes the values of these channels in these messages, all that are small at once."""
         lengths = layout.value_lengths[numbers]
-        is_small = lengths <= _MOST_PAYLOAD_BYTES
+        is_small = lengths <= np.where(self._facts.elements[numbers] <= MOST_ELEMENTS, _MOST_PAYLOAD_BYTES, -1)
         starts = run.bodies[rows] + layout.value_starts[numbers]
         stops = np.cumsum(np.where(is_small, lengths, 0))
         begins = stops - np.where(is_small, lengths, 0)
@@ -174,31 +174,25 @@ class _Tally:
                 due_messages=due,
                 present_messages=present,
                 last_pulse_id=None if sequence < 0 else pulse_id,
-                last_value=None if copy < 0 else _shown(channel, self._copies[copy][begin:stop]),
+                last_value=None if copy < 0 else _decoded(channel, self._copies[copy][begin:stop]),
             )
 
 
-def _shown(channel: Channel, payload: bytes) -> Value | None:
-    """The value, if it is small and not damaged."""
-    return _decoded(channel, payload) if _is_small(channel, payload) else None
-
-
-def _is_small(channel: Channel, payload: bytes) -> bool:
-    if channel.value_bytes is not None:
-        return channel.value_bytes <= MOST_ELEMENTS * channel.item_bytes
-    try:
-        return len(payload) <= MOST_TEXT_BYTES >= uncompressed_bytes(channel.compression, payload, big_endian=channel.big_endian)
-    except MessageError:
-        return False
-
-
 def _decoded(channel: Channel, payload: bytes) -> Value | None:
+    """The value, unless it is damaged or a long text."""
     try:
+        if channel.is_string and _text_bytes(channel, payload) > MOST_TEXT_BYTES:
+            return None
         value = decode_value(channel, payload)
     except MessageError:
         return None
     shown: Value = value if isinstance(value, str) else value.tolist()
     return shown
+
+
+def _text_bytes(channel: Channel, payload: bytes) -> int:
+    """As many as it has or says that it holds, whichever is more."""
+    return max(len(payload), uncompressed_bytes(channel.compression, payload, big_endian=channel.big_endian))
 
 
 def _together(newer: SeenChannel | None, older: SeenChannel) -> SeenChannel:

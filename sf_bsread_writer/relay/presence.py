@@ -5,6 +5,7 @@ Nearly all of it is known per layout. Only a compressed value may say in its fir
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -59,11 +60,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the channels of one data header have in common: ``compressed`` has the places of those that are, ascending."""
+    """What the channels of one data header are, shapes (channels,).
+
+    ``compressed`` has the places of those that are, ascending; ``elements`` is how many each value has, -1 for texts.
+    """
 
     rules: Rules
     due: Due
     compressed: NDArray[np.intp]
+    elements: NDArray[np.int64]
 
 
 _known: WeakKeyDictionary[DataHeader, Facts] = WeakKeyDictionary()
@@ -75,7 +80,8 @@ def facts_of(header: DataHeader) -> Facts:
     if facts is None:
         channels = header.channels
         compressed = np.flatnonzero([channel.compression is not Compression.NONE for channel in channels])
-        facts = _known[header] = Facts(Rules(channels), due_pulses(channels), compressed)
+        elements = np.array([-1 if channel.is_string else prod(channel.shape) for channel in channels], np.int64)
+        facts = _known[header] = Facts(Rules(channels), due_pulses(channels), compressed, elements)
     return facts
 
 

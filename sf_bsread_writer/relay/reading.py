@@ -128,7 +128,8 @@ def _decode(headers: Iterable[HeaderFrame]) -> None:
     """In a thread, since it takes some 15 ms for thousands of channels; what is found is kept with the header."""
     for header in headers:
         with suppress(MessageError):
-            facts_of(header.decoded)
+            decoded = header.decoded
+            _ = decoded.is_string, decoded.is_empty, decoded.places, facts_of(decoded)
 
 
 def _seams(rows: Rows) -> list[int]:

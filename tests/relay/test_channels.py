@@ -97,3 +97,30 @@ def test_it_ends_where_the_ring_has_let_go_meanwhile_and_holds_nothing_up() -> N
     seen = asyncio.run(both())
     assert 0 < seen.messages <= LOOKED_AT_MESSAGES
     assert by_name(seen)["A"].present_messages == seen.messages
+
+
+def test_what_is_long_is_not_shown_however_few_bytes_it_takes() -> None:
+    text = Channel(name="T", type=ValueType.STRING)
+    channels = [replace(text, name=f"T{i}", compression=kind) for i, kind in enumerate(Compression)]
+    values = {channel.name: "x" * 1000 for channel in channels} | {"W": np.zeros(64), "LONGER": np.zeros(65, np.uint8)}
+    channels += [replace(A, name="W", shape=(64,)), Channel(name="LONGER", type=ValueType.UINT8, shape=(65,))]
+    found = by_name(look_at(ring_of([message_of(1, values, channels=channels)])))
+    assert {name: channel.last_value for name, channel in found.items()} == values | {"W": [0.0] * 64, "LONGER": None}
+    longer = {name: value + "x" if isinstance(value, str) else value for name, value in values.items()}
+    found = by_name(look_at(ring_of([message_of(1, longer, channels=channels)])))
+    assert [found[f"T{i}"].last_value for i in range(3)] == [None] * 3
+    assert {channel.last_pulse_id for channel in found.values()} == {1}
+
+
+def test_of_each_channel_the_newest_value_counts_though_layouts_alternate() -> None:
+    slow = [A, replace(A, name="B", modulo=3), replace(A, name="C", compression=Compression.LZ4)]
+    messages = [
+        message_of(i, {"A": float(i), "C": float(i)} | ({"B": float(i)} if i % 3 == 0 else {}), channels=slow) for i in range(50)
+    ]
+    messages[49][6] = b"\0" * len(messages[49][6])  # says that it holds nothing
+    found = by_name(look_at(ring_of(messages)))
+    assert {name: (c.last_pulse_id, c.last_value, c.present_messages, c.due_messages) for name, c in found.items()} == {
+        "A": (49, 49.0, 50, 50),
+        "B": (48, 48.0, 17, 17),
+        "C": (48, 48.0, 49, 50),
+    }
