@@ -3,6 +3,7 @@
 - The navigation is the list that ``docs/README.md`` is.
 - The notebook becomes a Markdown page: a plugin that does it brings Jupyter's 250 MB.
 - A file outside ``docs`` that a page links to, such as the changelog or a systemd unit, becomes a page below ``repository/``.
+- What belongs to an item of a list is indented by four spaces, without which Python-Markdown ends the list.
 - A state diagram becomes a table: what draws Mermaid diagrams would be loaded from another host.
 """
 
@@ -23,6 +24,8 @@ LINK = re.compile(r"^ *```.*?^ *```$|`[^`\n]*`|(\]\()([^)\s#:]+)(?=[#)])", re.MU
 DIAGRAM = re.compile(r"^```mermaid\nstateDiagram-v2\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ARROW = re.compile(r"(\S+) --> (\S+?)(?:: ([^/\n]*)(?:/ (.*))?)?$", re.MULTILINE)
 
+MARKER = re.compile(r"- |\d+\. +")
+INDENT = "    "
 ENTRY = re.compile(r"^## (.*)$|^(?:- |\| )\[.*?\]\((\S+?)\)", re.MULTILINE)
 """In a list of pages: a section, or the target of an entry."""
 
@@ -83,7 +86,27 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0]
         return match[1] + posixpath.relpath(site_uri(target_of(_sources[here], match[2])), posixpath.dirname(here) or ".")
 
-    return DIAGRAM.sub(lambda match: table_of(match[1]), LINK.sub(led, markdown))
+    return DIAGRAM.sub(lambda match: table_of(match[1]), indented(LINK.sub(led, markdown)))
+
+
+def indented(markdown: str) -> str:
+    """Lists as Python-Markdown reads them: elsewhere, what belongs to an item is indented by the width of its marker."""
+    lines = []
+    widths: list[int] = []  # of the markers of the items that a line may belong to
+    in_code = False
+    for line in markdown.splitlines():
+        rest, depth = line, 0
+        while depth < len(widths) and rest.startswith(" " * widths[depth]):
+            rest = rest[widths[depth] :]
+            depth += 1
+        if rest and not in_code:
+            del widths[depth:]
+            if marker := MARKER.match(rest):
+                widths.append(marker.end())
+        if rest.startswith("```"):
+            in_code = not in_code
+        lines.append(INDENT * depth + rest if rest else "")
+    return "\n".join(lines) + "\n"
 
 
 def target_of(source: str, link: str) -> str:

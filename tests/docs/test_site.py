@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from markdown_it import MarkdownIt
 
 from sf_bsread_writer.testing.browser import NOT_CHECKED, Watch, chromium, started_browser
 
@@ -78,6 +79,20 @@ def test_links_to_files_beside_the_docs_lead_to_pages_with_them(site: Path) -> N
     assert "ExecStart" in unit.read_text(encoding="utf-8")
 
 
+def shape_of(html: str) -> dict[str, int]:
+    """How often what a reader sees at once is there."""
+    return {tag: len(re.findall(rf"<{tag}\b", html)) for tag in ("h1", "h2", "h3", "ol", "ul", "li", "pre", "table", "tr", "img")}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.suffix == ".md" and page.stem != "state-machine"], ids=str)
+def test_a_page_looks_as_in_the_web_view_of_the_repository(site: Path, page: Path) -> None:
+    # The two are made by different readers of Markdown, which disagree about lists. (One page has a table for its diagram.)
+    expected = shape_of(MarkdownIt("commonmark").enable("table").render((DOCS / page).read_text(encoding="utf-8")))
+    built = (site / page.with_name("index.html" if page.name == "README.md" else f"{page.stem}.html")).read_text(encoding="utf-8")
+    shown = shape_of(built.partition("<article")[2].partition("</article>")[0])
+    assert shown == expected
+
+
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *unused: object) -> None:
         pass
@@ -101,10 +116,8 @@ def test_a_reader_without_internet_finds_a_page_by_its_words(served: str) -> Non
     with started_browser(executable) as browser:
         context = browser.new_context()
         watch = Watch(context)
-        page = watch.open(f"{served}/index.html")
-        for name in ("tutorials/acquire-from-python", "explanations/state-machine", "reference/performance"):
-            page.goto(f"{served}/{name}.html")
-            page.wait_for_load_state("networkidle")
+        page = watch.open(f"{served}/explanations/state-machine.html")
+        page.wait_for_load_state("networkidle")  # a diagram would be drawn by now
         page.get_by_placeholder("Search").first.fill("hugepages rmem_max")
         page.locator(".md-search-result__link").first.click()
         page.wait_for_url("**/how-to/**")
