@@ -70,6 +70,7 @@ class Look:
 
     async def __call__(self, now_ns: int) -> Seen:
         """Of the ring as it is now."""
+        await self._reader.prepare()
         newest = self._ring.next
         oldest = max(self._ring.oldest, newest - LOOKED_AT_MESSAGES)
         span_s = self._ring.age_s(oldest, now_ns)

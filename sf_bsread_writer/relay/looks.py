@@ -88,7 +88,7 @@ class Looks:
 
     async def trend(self, name: str, *, after: int | None, points: int) -> Trend:
         """A scalar in all messages, or in those that came behind that pulse."""
-        ring = self._checked()
+        ring = await self._prepared()
         stop, first = ring.next, ring.oldest if after is None else self._behind(after)
         gathering = Gathering(name)
         await self._reader.read(first, stop, gathering.take)
@@ -114,14 +114,16 @@ class Looks:
 
     async def completeness(self, *, messages: int, parts: int, search: str, rows: int) -> Completeness:
         """What is missing in the last so many messages."""
-        ring = self._checked()
+        ring = await self._prepared()
         stop, presence = ring.next, Presence()
         await self._reader.read(max(ring.oldest, stop - messages), stop, presence.take, newest_first=True)
         if presence.is_empty:
             self._check_left(stop)
         return await self._in_a_thread(lambda: presence.completeness(parts=parts, search=search, rows=rows))
 
-    def _checked(self) -> Ring:
+    async def _prepared(self) -> Ring:
+        """The ring, which has something in it, ready to be read."""
+        await self._reader.prepare()
         if self._ring.oldest == self._ring.next:
             raise AbsentError("the ring is empty: nothing has arrived yet; GET /status says whether there is a source")
         return self._ring
@@ -169,7 +171,7 @@ class Looks:
 
     async def _find(self, name: str, pulse_id: int | None, kind: Kind) -> _Place:
         """The newest value of this channel, or that of the pulse."""
-        ring = self._checked()
+        ring = await self._prepared()
         first, stop = (ring.oldest, ring.next) if pulse_id is None else self._message_of(pulse_id)
         search = _Search(name, kind)
         await self._reader.read(first, stop, search.take, newest_first=True)

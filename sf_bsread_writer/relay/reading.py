@@ -65,6 +65,10 @@ class Reader:
                 await asyncio.to_thread(_decode, new)
                 was_decoded = True  # what the scanner forgets meanwhile is decoded in a turn
 
+    async def prepare(self) -> None:
+        """Decodes the newest data header, so that no time passes with that once it is decided which messages to read."""
+        await self.read(max(self._ring.oldest, self._ring.next - 1), self._ring.next, lambda first, run: False)
+
     async def copy(self, sequence: int, start: int, stop: int) -> bytearray | None:
         """The bytes start..stop (stop exclusive) of the segment in which this message lies; None if it is gone meanwhile."""
         log = self._ring.log
