@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, sync_playwright
@@ -82,6 +83,17 @@ class Watch:
         missed = [p.pattern for p in self._expected if not any(map(p.search, self._found))]
         return wrong + [f"has not happened: {pattern}" for pattern in missed]
 
+    def finish(self, test: str) -> None:
+        """Takes a picture of each page, and fails if something unexpected has happened in one. ``test`` is its node id."""
+        name = re.sub(r"^.*/(test_)?|(?<=::)test_", "", test).replace(".py::", "-")
+        for number, page in enumerate(self._context.pages):
+            keep_picture(page, f"{name}-{number}" if number else name)
+        unexpected = self.unexpected
+        self._expected.clear()
+        self._found.clear()
+        if unexpected:
+            raise AssertionError("\n".join(unexpected))
+
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
             self._found.append(f"console {message.type}: {message.text} ({message.location['url']})")
@@ -96,6 +108,16 @@ class Watch:
     def _failed(self, request: Request) -> None:
         if request.failure != _GIVEN_UP:
             self._found.append(f"request failed: {request.failure} ({request.url})")
+
+
+@contextmanager
+def watched(browser: Browser, **look: Any) -> Iterator[Watch]:
+    """A watch over pages that share nothing with others; ``look`` are options of playwright's context, as ``color_scheme``."""
+    context = browser.new_context(**{"viewport": {"width": WIDTH, "height": HEIGHT}, "reduced_motion": "reduce"} | look)
+    try:
+        yield Watch(context)
+    finally:
+        context.close()
 
 
 def _origin_of(url: str) -> str:
