@@ -14,13 +14,17 @@ let events = null;
 let again = null;
 let spoken = "";
 
-function start() {
+const polls = [
   new Poll("Stream", [byId("before")], 1000, async (signal) => {
     if (is("waiting")) showStream(await ask("stream", { signal }));
-  }).start();
+  }),
   new Poll("Missing pulses", [byId("missing")], 3000, async (signal) => {
     if (is("writing")) showMissing(await ask("report", { signal }));
-  }).start();
+  }),
+];
+
+function start() {
+  for (const poll of polls) poll.start();
   document.addEventListener("visibilitychange", listen); // a browser has six connections to a host, for all its tabs
   listen();
 }
@@ -77,11 +81,13 @@ function listenLater() {
 
 function take(progress, state) {
   if (progress.outcome === null) seen.report = null; // of an acquisition before
+  const isNew = progress.state !== seen.progress?.state || state !== seen.link;
   seen.progress = progress;
   seen.link = state;
   link.set(state === "there");
   tell("Events", null);
   show();
+  if (isNew) for (const poll of polls) poll.again();
 }
 
 function show() {
