@@ -36,6 +36,7 @@ class Destination:
         folder = None if self.default is None else self.default.parent
         self._root = folder if root is None else root.absolute()
         self._base = folder or self._root
+        self._is_kept_below_root = root is not None and folder is not None and _is_below(folder, root)
 
     def resolve(self, output_file: str | None) -> Path | None:
         """The absolute path to write to, None for a dry run. ``output_file`` is what REST asks for, None if it does not.
@@ -66,10 +67,10 @@ class Destination:
     def check(self, path: Path) -> None:
         """Raises OutputError if a path that `resolve` gave leads elsewhere by now: a link has taken the place of a folder.
 
-        The command line's own file may lie behind links.
+        The command line's own file may lie behind links, unless it was below the root that was given, and behind none.
         """
         real = _resolved(path.parent)
-        if path != self.default and real != path.parent:
+        if (path != self.default or self._is_kept_below_root) and real != path.parent:
             raise OutputError(
                 f"{str(path)!r} leads to {str(real / path.name)!r} by now: somebody has replaced one of its folders by a link; "
                 "a file that is begun keeps its name with .partial, wherever its folder is"
@@ -106,6 +107,12 @@ def _told(doing: str, folder: Path) -> Iterator[None]:
         raise coded_error(errno.ENOTDIR, doing, folder) from error
     except OSError as error:
         raise output_error(error, doing, folder) from error
+
+
+def _is_below(folder: Path, root: Path) -> bool:
+    """Whether it is the root or below it, and there is no link on the way to it."""
+    real = _resolved(root)
+    return _resolved(folder) == folder and real in (folder, *folder.parents)
 
 
 def _resolved(path: Path) -> Path:

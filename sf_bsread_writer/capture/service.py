@@ -101,12 +101,7 @@ class CaptureService:
         try:
             if window.shortfall is not None and strict:
                 raise StateError(window.shortfall)
-            name = file or f"capture_{created:%Y%m%dT%H%M%SZ}_{window.first}-{window.last}.h5"
-            path = await self._do(lambda: self._destination.resolve(name))
-            if path is None:
-                raise UsageError(f"file {file!r} is no file to keep; give a name below {self._root}")
-            if path in self._paths:
-                raise StateError(f"{path} is being written by another capture; give another file, or wait for that one")
+            path = await self._place(file or f"capture_{created:%Y%m%dT%H%M%SZ}_{window.first}-{window.last}.h5")
         except BaseException:
             hold.release()
             raise
@@ -167,8 +162,7 @@ class CaptureService:
     # At the moment of the request
 
     def _check_room(self) -> None:
-        if self._is_ending:
-            raise StateError("this buffer is about to end")
+        self._check_time()
         running = len(self._tasks) + self._beginning
         if running >= MOST_AT_ONCE:
             raise BusyError(f"{running} captures run already, and no more can at a time; wait for one, or end one")
@@ -178,6 +172,19 @@ class CaptureService:
                 f"{clients} clients are connected already, as many as --max_clients allows: a capture's writer is one more; end "
                 "one, or start the buffer with a higher --max_clients"
             )
+
+    def _check_time(self) -> None:
+        if self._is_ending:
+            raise StateError("this buffer is about to end")
+
+    async def _place(self, file: str) -> Path:
+        path = await self._do(lambda: self._destination.resolve(file))
+        self._check_time()
+        if path is None:
+            raise UsageError(f"file {file!r} is no file to keep; give a name below {self._root}")
+        if path in self._paths:
+            raise StateError(f"{path} is being written by another capture; give another file, or wait for that one")
+        return path
 
     def _look(self, asked: Asked) -> tuple[Window, Held, Hold]:
         """What can be had, which is held from now on."""
@@ -220,7 +227,7 @@ class CaptureService:
             report = await self._write(job)
             self._end(job, report)
         except BsreadWriterError as error:
-            job.end("failed", reason=str(error))
+            job.end("failed", reason=" / ".join(str(error).splitlines()))  # it may have a writer's log in it
         except Exception as error:
             logger.exception("Capture %s: an error of this program", job.capture.id)
             job.end("failed", reason=f"{type(error).__name__}: {error}")
@@ -237,7 +244,8 @@ class CaptureService:
     async def _write(self, job: Job) -> Report | None:
         """The writer's report once its file is closed; None if it was told to end before it began."""
         stream, token_file = str(self._relay.local_address), self._relay.config.token_file
-        writer = await self._do(lambda: Writer.launch(stream, job.path, token_file=token_file, stays=False))
+        options = ["--output_root", str(self._root)]  # it looks itself where its file is then
+        writer = await self._do(lambda: Writer.launch(stream, job.path, options=options, token_file=token_file, stays=False))
         capture = job.capture
         try:
             if job.told.is_set():
@@ -245,16 +253,11 @@ class CaptureService:
             await self._do(lambda: writer.stop(capture.stop_pulse_id))  # first: nothing beyond it is read, to be taken back
             await self._do(lambda: writer.start(capture.start_pulse_id))
             job.set(state="writing", writer_url=writer.url)
-            await self._check_place(job)
+            await self._do(lambda: self._destination.check(job.path))  # that the writer's first look was not too late
             await self._follow(job, writer)
         finally:
             await self._do(writer.close)
-        report = await self._do(writer.wait)
-        await self._check_place(job)
-        return report
-
-    async def _check_place(self, job: Job) -> None:
-        await self._do(lambda: self._destination.check(job.path))
+        return await self._do(writer.wait)
 
     async def _follow(self, job: Job, writer: Writer) -> None:
         """Until the writer has ended, with its file, or is to end."""

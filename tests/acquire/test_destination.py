@@ -234,6 +234,19 @@ def test_a_folder_that_becomes_a_link_is_found_out(folder: Path, tmp_path: Path)
         destination.check(path)
 
 
+def test_the_command_line_s_own_file_stays_below_a_root_that_is_given_with_it(folder: Path, tmp_path: Path) -> None:
+    (folder / "root").symlink_to(folder)
+    destination = Destination(str(folder / "new/run.h5"), root=folder / "root")
+    path = destination.resolve(None)
+    assert path is not None
+    destination.check(path)
+    (folder / "new").symlink_to(tmp_path)
+    with pytest.raises(OutputError, match=f"leads to '{tmp_path}/run.h5' by now"):
+        destination.check(path)
+    behind_link = Destination(str(folder / "new/run.h5"), root=folder)
+    behind_link.check(folder / "new/run.h5")  # and always was
+
+
 def test_the_command_line_s_own_file_may_lie_behind_links(folder: Path) -> None:
     (folder / "link").symlink_to(folder.parent)
     destination = Destination(str(folder / "link/run.h5"))

@@ -120,6 +120,21 @@ def test_a_writer_that_cannot_start_is_told_of_and_the_next_one_may(tmp_path: Pa
 
 
 @pytest.mark.system
+def test_a_folder_that_is_replaced_by_a_link_out_of_the_root_gets_no_file(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with ZmqSource() as source, buffer_with(source, root) as buffer:
+        Feed(source, buffer).send(5)
+        capture = begin(buffer, start_pulse_id=1, stop_pulse_id=50, file="sub/run.h5")
+        wait_until(lambda: buffer.get(capture["url"])["rows"] == 5, "it has begun")
+        (root / "sub").rename(root / "other")
+        (root / "sub").symlink_to(elsewhere)
+        ended = httpx.delete(buffer.url + capture["url"], timeout=20).json()
+    assert (ended["state"], list(elsewhere.iterdir())) == ("failed", [])
+    assert [path.name for path in (root / "other").glob("run.h5*")] != []
+
+
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
