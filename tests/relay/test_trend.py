@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sf_bsread_writer.errors import AbsentError, UsageError
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.relay.trend import Gathering, Trend
+from sf_bsread_writer.testing import strategies
 from sf_bsread_writer.testing.messages import message_of, run_of
 
 A = Channel(name="A", type=ValueType.FLOAT64)
@@ -123,3 +126,26 @@ def test_a_message_whose_header_cannot_be_read_has_no_value() -> None:
     good = message_of(1, {"A": 1.0})
     trend = trend_of([good, [good[0], b"no header", *good[2:]], good])
     assert (trend.messages, trend.present_messages, trend.values) == (3, 2, [1.0, 1.0])
+
+
+@given(st.data())
+def test_any_stream_gives_what_a_plain_decoder_reads(data: st.DataObject) -> None:
+    of = data.draw(st.lists(strategies.channels(), min_size=1, max_size=3, unique_by=lambda channel: channel.name))
+    messages = data.draw(st.lists(strategies.messages(of), min_size=1, max_size=8))
+    number = data.draw(st.integers(0, len(of) - 1))
+    channel = of[number]
+    gathering = Gathering(channel.name)
+    gathering.take(0, run_of([message.frames for message in messages]))
+    if channel.is_string or channel.shape:
+        with pytest.raises(UsageError, match="not a scalar"):
+            gathering.trend(1000)
+        return
+    ids, values = [], []
+    for message in messages:
+        value = message.values[number][0]
+        if value is not None or (message.pulse_id - channel.offset) % channel.modulo == 0:
+            ids.append(message.pulse_id)
+            values.append(np.asarray(value).item() if value is not None and np.isfinite(value) else None)
+    trend = gathering.trend(1000)
+    assert (trend.pulse_ids, trend.values) == (ids, values)
+    assert trend.present_messages == sum(message.values[number][0] is not None for message in messages)
