@@ -22,11 +22,16 @@ let channelsSeen_ms = -Infinity;
 let version = null;
 let fresh = news();
 
-/** A promise, and how it is kept. */
+/** A promise, how it is kept, and whether it has been. */
 function news() {
-  let keep;
-  const promise = new Promise((resolve) => (keep = resolve));
-  return { promise, keep };
+  const made = { isKept: false };
+  made.promise = new Promise((resolve) => {
+    made.keep = () => {
+      made.isKept = true;
+      resolve();
+    };
+  });
+  return made;
 }
 
 /** Whether the ring holds nothing, as the buffer that answers now says: of an empty one nothing can be asked for. */
@@ -45,7 +50,7 @@ export function startStatus() {
   }).start();
   new Poll("Gaps", [document.body], GAPS_MS, lookForGaps, { share: GAPS_SHARE }).start();
   link.addEventListener("change", () => {
-    if (link.reachable === false) fresh = news();
+    if (link.reachable === false && fresh.isKept) fresh = news(); // else there are some who wait for it
     show();
   });
   document.addEventListener("visibilitychange", listen); // a browser has six connections to a host, for all its tabs
