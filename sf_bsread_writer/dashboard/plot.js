@@ -80,7 +80,6 @@ function look() {
   forget();
   view = new Kind(name, channelOf);
   target.dataset.kind = view.kind;
-  target.role = view.kind === "text" ? "document" : "img"; // a text is read out itself, a drawing by the line below it
   if (!paused) watch();
 }
 
