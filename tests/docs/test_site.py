@@ -118,7 +118,9 @@ def test_a_reader_without_internet_finds_a_page_by_its_words(served: str) -> Non
         watch = Watch(context)
         page = watch.open(f"{served}/explanations/state-machine.html")
         page.wait_for_load_state("networkidle")  # a diagram would be drawn by now
-        page.get_by_placeholder("Search").first.fill("hugepages rmem_max")
+        page.get_by_placeholder("Search").first.click()
+        page.get_by_text("Type to start searching").wait_for()  # it has loaded its index
+        page.keyboard.type("rmem_max")
         page.locator(".md-search-result__link").first.click()
         page.wait_for_url("**/how-to/**")
         assert "rmem_max" in page.locator("article").inner_text()
