@@ -89,6 +89,25 @@ def test_rest_paths_of_the_buffer_are_those_of_the_code() -> None:
     assert headings_of("rest-of-the-buffer.md") == paths_of(build_buffer_app(new_relay()))
 
 
+def test_what_can_be_asked_of_the_buffer_is_what_the_code_takes() -> None:
+    text = (REFERENCE / "rest-of-the-buffer.md").read_text(encoding="utf-8")
+    for path, operations in build_buffer_app(new_relay()).openapi_schema.to_schema()["paths"].items():
+        for method, operation in operations.items():
+            heading = f"{method.upper()} {path}"
+            rows = rows_of(re.split(r"\n##", text.partition(f"\n### {heading}\n")[2])[0])
+            documented = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+            queries = {given["name"]: given["schema"] for given in operation.get("parameters", []) if given["in"] == "query"}
+            bodies = operation.get("requestBody", {"content": {}})["content"].values()
+            keys = {key for body in bodies for kind in body["schema"]["oneOf"] for key in kind["properties"]}
+            assert set(documented) == set(queries) | keys, heading
+            for name, schema in queries.items():
+                _, default, meaning = documented[name]
+                if schema.get("default"):
+                    assert default == str(schema["default"]), (heading, name)
+                if schema.get("maximum", 1 << 62) < 1 << 62:  # a pulse id may be anything
+                    assert meaning.startswith(f"{schema['minimum']:g} to {schema['maximum']:g}"), (heading, name)
+
+
 def test_fields_of_the_writers_events_are_those_of_the_code() -> None:
     section = (REFERENCE / "rest.md").read_text(encoding="utf-8").partition("### GET /events\n")[2]
     assert tuple(row[0].strip("`") for row in rows_of(section)) == Progress.__struct_fields__
