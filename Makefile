@@ -58,7 +58,8 @@ programs:
 
 # The pictures of the documentation, taken from the real pages.
 screenshots: $(INSTALLED)
-	SCREENSHOTS=docs/images $(BIN)/pytest tests/dashboard/test_pictures.py
+	SCREENSHOTS=.artefacts/screenshots $(BIN)/pytest tests/dashboard/test_pictures.py
+	cp .artefacts/screenshots/dashboard-*.png docs/images/
 
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build
