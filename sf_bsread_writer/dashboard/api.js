@@ -2,7 +2,7 @@
 
 import { byId, element, keep, setText } from "./dom.js";
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 30_000; // a buffer that is busy takes its time for thousands of channels
 const SHARE = 5; // what takes a second is asked for each five seconds
 const LATE_MS = 3_000; // after a failure, at least this long until the next try
 
@@ -27,10 +27,10 @@ export const link = Object.assign(new EventTarget(), {
 });
 
 /** The JSON that a path answers with; throws Problem. `body` makes it a POST unless a method is given. */
-export async function ask(path, { body, method = body === undefined ? "GET" : "POST", headers = {}, signal } = {}) {
+export async function ask(path, { body, method = body === undefined ? "GET" : "POST", headers = {}, signal, timeout_ms = TIMEOUT_MS } = {}) {
   const ending = new AbortController();
   const end = () => ending.abort();
-  const late = setTimeout(end, TIMEOUT_MS);
+  const late = setTimeout(end, timeout_ms);
   signal?.addEventListener("abort", end, { once: true });
   try {
     const response = await fetch(path, {
@@ -46,7 +46,7 @@ export async function ask(path, { body, method = body === undefined ? "GET" : "P
   } catch (error) {
     if (error instanceof Problem) throw error;
     if (signal?.aborted) throw new Problem(0, "nobody waits for it any more");
-    if (ending.signal.aborted) throw new Problem(0, `no answer within ${TIMEOUT_MS / 1000} s`);
+    if (ending.signal.aborted) throw new Problem(0, `no answer within ${timeout_ms / 1000} s`);
     if (error instanceof SyntaxError) throw new Problem(0, `the answer of ${path} is not JSON`);
     link.set(false);
     throw new Problem(0, "the buffer cannot be reached");
@@ -148,7 +148,9 @@ export class Poll {
   }
 
   #relink = () => {
-    if (link.reachable) this.#hasFailed = false;
+    this.#hasFailed = false;
+    this.#began_ms = this.#running === null ? -Infinity : performance.now(); // how long it waited for a link says nothing
+    this.#took_ms = 0;
     this.#arrange();
   };
 
@@ -173,8 +175,8 @@ export class Poll {
     }
     if (this.#running !== running) return; // somebody else has taken over, or it was stopped
     this.#running = null;
-    this.#took_ms = performance.now() - this.#began_ms;
     this.#hasFailed = said !== null;
+    this.#took_ms = this.#hasFailed ? 0 : performance.now() - this.#began_ms;
     tell(this.#part, link.reachable === false ? null : said); // that nothing can be reached is said at the top
     this.#arrange();
   }

@@ -7,6 +7,7 @@ import { Growth, healthOf, lacking } from "./health.js";
 
 const ICONS = { good: "✔", warn: "▲", bad: "✖", unknown: "…" };
 const LISTEN_AGAIN_MS = 5_000;
+const SOON_MS = 8_000;
 const GAPS_MS = 5_000;
 const CHANNELS_OLD_MS = 15_000; // the table has been scrolled away
 const GAPS_SHARE = 30; // it is all that has to be looked at though nobody asked for it
@@ -41,7 +42,7 @@ export async function isEmpty() {
 }
 
 export function startStatus() {
-  new Poll("Statistics", [document.body], 1000, async (signal) => take(await ask("statistics", { signal })), { scout: true }).start();
+  new Poll("Statistics", [document.body], 1000, lookAtStatistics, { scout: true }).start();
   new Poll("Status", [document.body], 10_000, async (signal) => {
     const status = await ask("status", { signal });
     setText(byId("source"), status.source);
@@ -110,6 +111,16 @@ function take(statistics) {
   seen.why = reasons.map(([reason, number]) => `${reason} ${count(number)}`).join(", ");
   if (moment !== null) moment = { ...moment, ...statistics.ring, rate_hz: statistics.rate_hz };
   show();
+}
+
+/** What is answered at once, however busy the buffer is: without it, nothing shown here is true any more. */
+async function lookAtStatistics(signal) {
+  try {
+    take(await ask("statistics", { signal, timeout_ms: SOON_MS }));
+  } catch (error) {
+    if (error.status === 0 && !signal.aborted) link.set(false);
+    throw error;
+  }
 }
 
 async function lookForGaps(signal) {
