@@ -8,7 +8,10 @@ no way back, for this process and for all its threads.
 import logging
 import os
 import pwd
+import re
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from sf_bsread_writer.errors import SetupError
 
@@ -72,3 +75,19 @@ def _check(wanted: _Identity) -> None:
             f"switched to user id {wanted.uid}, but runs as user ids {sorted(uids)}, group ids {sorted(gids)}, groups "
             f"{sorted(groups)} instead of {wanted}; give {KEEP} and start the program as that user"
         )
+    if wanted.uid != 0 and (kept := _capabilities()):
+        # Only from root does a switch take them along; each thread has its own, so that they cannot all be given up here.
+        raise SetupError(
+            f"switched to user id {wanted.uid}, but kept the capabilities {kept:#x}, with which it could switch back; "
+            "start the program as root, which gives them up by the switch, and not as another user that has been given them"
+        )
+
+
+def _capabilities() -> int:
+    """Those that any thread of this process may use, as bits; see capabilities(7)."""
+    bits = 0
+    for status in Path("/proc/self/task").glob("*/status"):
+        with suppress(OSError):  # a thread that has ended meanwhile
+            found = re.search(rb"\nCapPrm:\s*([0-9a-f]+)\n", status.read_bytes())
+            bits |= int(found[1], 16) if found else 0
+    return bits

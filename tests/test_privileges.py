@@ -7,11 +7,12 @@ import json
 import os
 import pwd
 import re
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,9 @@ def identity():
 """
 
 
-def in_a_process(code: str, *arguments: object) -> Any:
-    """What the code prints as JSON; its arguments are in ``sys.argv[1:]``."""
-    command = [sys.executable, "-c", BEGIN + code, *map(str, arguments)]
+def in_a_process(code: str, *arguments: object, start: Sequence[str] = ()) -> Any:
+    """What the code prints as JSON; its arguments are in ``sys.argv[1:]``. ``start`` is a program that starts it."""
+    command = [*start, sys.executable, "-c", BEGIN + code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -175,6 +176,23 @@ except BsreadWriterError as error:
 """
     uid = unknown_user()
     assert in_a_process(code, uid).startswith(f"switched to user id {uid}, but runs as user ids [0]")
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv, of Debian's util-linux, gives capabilities to a user")
+def test_a_user_who_was_given_the_right_to_switch_would_keep_it_and_is_refused() -> None:
+    rights = "+setuid,+setgid"
+    start = ["setpriv", "--reuid=1", "--regid=1", "--clear-groups", f"--inh-caps={rights}", f"--ambient-caps={rights}", "--"]
+    code = """
+try:
+    switch_user(int(sys.argv[1]))
+except BsreadWriterError as error:
+    print(json.dumps([type(error).__name__, str(error)]))
+"""
+    name, text = in_a_process(code, unknown_user(), start=start)
+    assert name == "SetupError"
+    assert "kept the capabilities 0xc0" in text
+    assert "start the program as root" in text
 
 
 @as_root
