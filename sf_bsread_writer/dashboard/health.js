@@ -3,6 +3,7 @@
 import { clock, count, duration, percent, plural } from "./format.js";
 
 const SILENT_S = 3; // or five times as long as there is between two pulses
+const UNKNOWN_RATE_S = 60; // of a source that has sent only one
 const LATE_SHARE = 0.9; // of what is held: a client that is further behind, and falling back, soon loses pulses
 const NAMED = 2;
 export const RECENT_MS = 60_000;
@@ -21,10 +22,11 @@ export function healthOf(seen) {
   const silent_s = ring.newest_age_s;
   if (!seen.connected) {
     const since = silent_s === null ? "nothing has arrived yet" : `nothing has arrived for ${duration(silent_s)}`;
-    return bad("no source", `No source: ${since}. ${ring.messages > 0 ? `${plural(ring.messages, "pulse")} can still be read.` : ""}`);
+    return bad("no source", `No source: ${since}.${ring.messages > 0 ? ` ${plural(ring.messages, "pulse")} can still be read.` : ""}`);
   }
   if (silent_s === null) return { level: "warn", kind: "nothing yet", text: "Connected to the source; no pulse has arrived yet." };
-  if (silent_s > Math.max(SILENT_S, 5 / statistics.rate_hz)) return bad("silent", `Nothing has arrived for ${duration(silent_s)}, though the source is connected.`);
+  const usual_s = statistics.rate_hz > 0 ? 5 / statistics.rate_hz : UNKNOWN_RATE_S;
+  if (silent_s > Math.max(SILENT_S, usual_s)) return bad("silent", `Nothing has arrived for ${duration(silent_s)}, though the source is connected.`);
   if (seen.lostRecently.total > 0) {
     const who = seen.lostRecently.clients.map(({ name, lost }) => `${name} ${count(lost)}`).join(", ");
     return bad("losing", `A client loses pulses: ${who || count(seen.lostRecently.total)} within the last minute.`);
