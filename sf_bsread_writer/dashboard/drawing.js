@@ -69,8 +69,11 @@ export function valueAxis(values, more = {}) {
   return axis("", { exponentformat: isPlain ? "none" : "power", separatethousands: isPlain, ...more });
 }
 
-/** An axis of pulse ids or of indices: whole numbers as they are, few enough to be read. */
-export const wholeAxis = (title, more = {}) => axis(title, { tickformat: "d", nticks: 5, exponentformat: "none", ...more });
+const LABEL_PX = 105; // of eleven digits, and some room
+
+/** An axis of pulse ids or of indices: whole numbers as they are, as many as can be read. */
+export const wholeAxis = (target, title, more = {}) =>
+  axis(title, { tickformat: "d", tickangle: 0, nticks: Math.max(2, Math.floor(target.clientWidth / LABEL_PX)), exponentformat: "none", ...more });
 
 let revision = 0;
 

@@ -1,6 +1,7 @@
 // Numbers, sizes, times and values as people read them. The same everywhere, whatever the browser's language.
 
 const COUNT = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const MOST_WITH_EXPONENT = 4; // digits: there is less room
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 /** 6000 → 6,000 */
@@ -26,11 +27,11 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** So many significant digits at least, and no tail of zeros: 99.9987 → "100" with 3, 1234.5 → "1235" with 3. */
+/** So many significant digits, but all of whole numbers, and no tail of zeros: with 3, 99.9987 → "100", 1234.5 → "1235". */
 export function digits(number, significant) {
   if (Number.isInteger(number) && Math.abs(number) < 1e15) return String(number);
   const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return number.toExponential(significant - 1);
+  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return String(Number(number.toPrecision(Math.min(significant, MOST_WITH_EXPONENT))));
   if (size >= 10 ** (significant - 1)) return String(Math.round(number));
   return String(Number(number.toPrecision(significant)));
 }

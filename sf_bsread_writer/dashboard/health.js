@@ -56,8 +56,8 @@ export function lacking(channels) {
   const found = channels.filter(({ missing_percent }) => missing_percent > 0).sort((one, other) => other.missing_percent - one.missing_percent);
   if (found.length === 0) return "";
   const worst = found.slice(0, NAMED).map(({ name, missing_percent }) => `${name} ${percent(missing_percent)}`).join(", ");
-  const more = found.length > NAMED ? ", …" : "";
-  return `${count(found.length)} of ${plural(channels.length, "channel")} ${found.length === 1 ? "lacks" : "lack"} values: ${worst}${more}.`;
+  const end = found.length > NAMED ? ", …" : ".";
+  return `${count(found.length)} of ${plural(channels.length, "channel")} ${found.length === 1 ? "lacks" : "lack"} values: ${worst}${end}`;
 }
 
 /** Rounded down: what is promised is there. */

@@ -63,8 +63,8 @@ export class Picture {
       hovertemplate: "%{z}<br>column %{x:.0f}, row %{y:.0f}<extra></extra>",
     };
     await draw(target, this.#name, [picture], {
-      xaxis: wholeAxis("", { constrain: "domain", showgrid: false, zeroline: false }),
-      yaxis: wholeAxis("", { constrain: "domain", showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" }),
+      xaxis: wholeAxis(target, "", { constrain: "domain", showgrid: false, zeroline: false }),
+      yaxis: wholeAxis(target, "", { constrain: "domain", showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" }),
       margin: { l: 36, r: 0, t: 8, b: 24 },
     });
     await this.#drawHistogram(histogram, low, high);

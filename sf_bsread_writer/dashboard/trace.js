@@ -29,7 +29,7 @@ export class Trace {
       marker: { color: colour("accent"), size: 5 },
       hovertemplate: "%{y}<br>element %{x:d}<extra></extra>",
     };
-    await draw(target, this.#name, [trace], { xaxis: wholeAxis("element"), yaxis: valueAxis(values) });
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis(target, "element"), yaxis: valueAxis(values) });
   }
 
   describe() {

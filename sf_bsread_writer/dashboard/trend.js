@@ -43,7 +43,7 @@ export class Trend {
       hovertemplate: "%{y}<br>pulse %{x:d}<extra></extra>",
     };
     const levels = this.#isBool ? { tickvals: [0, 1], ticktext: ["false", "true"], range: [-0.2, 1.2] } : {};
-    await draw(target, this.#name, [trace], { xaxis: wholeAxis("pulse id"), yaxis: valueAxis(this.#values, levels) });
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis(target, "pulse id"), yaxis: valueAxis(this.#values, levels) });
   }
 
   describe() {

@@ -99,7 +99,7 @@ def test_the_worst_that_is_known_is_said(call: Callable[..., Any], known: dict[s
 def test_channels_that_lack_values_are_counted_and_the_worst_named(call: Callable[..., Any]) -> None:
     shares = {"A": 0.0, "B": 0.05, "C": 99.96, "D": None, "E": 7.0}
     channels = [{"name": name, "missing_percent": share} for name, share in shares.items()]
-    assert call("health", "lacking", channels) == "3 of 5 channels lack values: C >99.9 %, E 7 %, …."
+    assert call("health", "lacking", channels) == "3 of 5 channels lack values: C >99.9 %, E 7 %, …"
     assert call("health", "lacking", channels[:2]) == "1 of 2 channels lacks values: B <0.1 %."
     assert call("health", "lacking", channels[:1]) == ""
 
@@ -108,7 +108,7 @@ def test_channels_that_lack_values_are_counted_and_the_worst_named(call: Callabl
     ("function", "given", "shown"),
     [
         ("value", 0.1 + 0.2, "0.3"),
-        ("value", -1.5e-7, "-1.500000e-7"),
+        ("value", -1.5e-7, "-1.5e-7"),
         ("value", 31215590323, "31215590323"),
         ("value", 1234567.891, "1234568"),
         ("value", True, "true"),
