@@ -8,7 +8,7 @@ the moment of the request until its writer has read it, since a writer takes a m
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from sf_bsread_writer.acquire.report import Report
 from sf_bsread_writer.capture.window import Window, of_last, of_pulses
 from sf_bsread_writer.client.writer import Writer
 from sf_bsread_writer.errors import BsreadWriterError, DeadlineError, PeerError, StateError, UsageError
+from sf_bsread_writer.relay.replay import ClientStatistics
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.buffer.capturing import Asked, BusyError, Capture, CaptureState, Held
 from sf_bsread_writer.ring.ring import Hold
@@ -276,9 +277,9 @@ class CaptureService:
     def _let_go(self, job: Job, writer: Writer) -> None:
         """What the writer has been sent need not be held any more. It is one of our clients, and its name has its REST port."""
         name = f"sf_bsread_writer:{urlsplit(writer.url).port}"
-        sequences = [client.sequence for client in self._relay.statistics().clients if client.name == name]
-        if sequences:
-            job.hold.advance(min(sequences))
+        position = read_until(self._relay.statistics().clients, name)
+        if position is not None:
+            job.hold.advance(position)
 
     def _end(self, job: Job, report: Report | None) -> None:
         if report is None:
@@ -298,3 +299,8 @@ class CaptureService:
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def read_until(clients: Sequence[ClientStatistics], name: str) -> int | None:
+    """Sequence number of the message that this client reads next; None before its first: it waits at the newest until then."""
+    return min((client.sequence for client in clients if client.name == name and client.sent_messages), default=None)

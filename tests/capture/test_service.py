@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from sf_bsread_writer.capture import service
-from sf_bsread_writer.capture.service import CaptureService
+from sf_bsread_writer.capture.service import CaptureService, read_until
 from sf_bsread_writer.errors import ExitCode, StateError
 from sf_bsread_writer.relay.config import BufferConfig
+from sf_bsread_writer.relay.replay import ClientStatistics
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.buffer.capturing import Asked, BusyError
 from sf_bsread_writer.testing.chain import Buffer, Feed, ZmqSource, buffer_of, report_in
@@ -150,6 +151,29 @@ def test_a_buffer_that_could_not_capture_does_not_start(tmp_path: Path, options:
         assert program.wait_for_exit() == code
         assert told in program.output
         assert "Traceback" not in program.output
+
+
+def client(name: str, *, sequence: int, sent_messages: int) -> ClientStatistics:
+    return ClientStatistics(
+        name=name,
+        address="127.0.0.1:1",
+        role="PUSH",
+        sequence=sequence,
+        lag_messages=0,
+        lag_s=0.0,
+        lost_messages=0,
+        sent_messages=sent_messages,
+        sent_bytes=0,
+        waiting_marks=0,
+    )
+
+
+def test_nothing_is_let_go_before_the_writer_has_been_sent_its_first_message() -> None:
+    waiting = client("writer:1", sequence=900, sent_messages=0)  # where all wait that are not told yet where to begin
+    reading = client("writer:2", sequence=105, sent_messages=5)
+    assert read_until([waiting, reading], "writer:1") is None
+    assert read_until([waiting, reading], "writer:2") == 105
+    assert read_until([waiting, reading], "writer:3") is None
 
 
 def test_no_more_captures_run_at_a_time_than_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
