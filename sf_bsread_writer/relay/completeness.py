@@ -221,8 +221,8 @@ class _Map:
         pulses, behind = pulses[~is_there], behind[~is_there]
         dues = self._dues()
         found = []
-        for place in np.unique(behind).tolist():
-            gap = pulses[behind == place]
+        places, begins = np.unique(behind, return_index=True)
+        for place, gap in zip(places.tolist(), np.split(pulses, begins[1:]), strict=False):  # without any, NumPy gives one piece
             due = dues[place]
             if dues[place - 1] != due:
                 due = at_a_change(dues[place - 1], due, int(self.ids[place - 1]) + 1, int(self.ids[place]) - 1)
