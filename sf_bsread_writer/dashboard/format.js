@@ -31,7 +31,9 @@ export function duration(seconds) {
 export function digits(number, significant) {
   if (Number.isInteger(number) && Math.abs(number) < 1e15) return String(number);
   const size = Math.abs(number);
-  if (size !== 0 && (size < 1e-4 || size >= 1e9)) return String(Number(number.toPrecision(Math.min(significant, MOST_WITH_EXPONENT))));
+  if (size !== 0 && (size < 1e-4 || size >= 1e9)) {
+    return number.toExponential(Math.min(significant, MOST_WITH_EXPONENT) - 1).replace(/\.?0+e/, "e");
+  }
   if (size >= 10 ** (significant - 1)) return String(Math.round(number));
   return String(Number(number.toPrecision(significant)));
 }

@@ -110,6 +110,8 @@ def test_channels_that_lack_values_are_counted_and_the_worst_named(call: Callabl
         ("value", 0.1 + 0.2, "0.3"),
         ("value", -1.5e-7, "-1.5e-7"),
         ("value", 31215590323, "31215590323"),
+        ("value", 31215590323.5, "3.122e+10"),
+        ("value", 1e-300, "1e-300"),
         ("value", 1234567.891, "1234568"),
         ("value", True, "true"),
         ("value", "<b>", "<b>"),
