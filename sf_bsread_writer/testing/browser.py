@@ -54,7 +54,7 @@ def keep_small_picture(page: Page, name: str) -> Path:
     """The same in 256 colours, which takes half the bytes and most of a second."""
     path = keep_picture(page, name)
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
     return path
 

@@ -50,6 +50,20 @@ def watch(
         watch.finish(request.node.nodeid)
 
 
+@pytest.fixture(scope="module")
+def shared_watch(browser: Browser) -> Iterator[Watch]:
+    """Opens a page for all tests of a module, which use it one after the other, as a person does: it takes a second to load."""
+    with watched(browser) as watch:
+        yield watch
+
+
+@pytest.fixture
+def finished(shared_watch: Watch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """At the end of a test on the shared page, its picture is taken, and nothing unexpected may have happened."""
+    yield
+    shared_watch.finish(request.node.nodeid)
+
+
 @pytest.fixture
 def visit(watch: Watch) -> Callable[[str], Dashboard]:
     """Opens the page of the buffer whose REST is at this URL."""

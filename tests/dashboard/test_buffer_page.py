@@ -56,10 +56,10 @@ def test_it_says_in_words_that_all_is_held_while_pulses_come(beam: Feed, page: D
 
 
 def says_while_pulses_come(page: Dashboard, feed: Feed, pattern: str) -> None:
-    """Returns when the line at the top is this, after any of the pulses that are sent meanwhile."""
+    """Returns when the line at the top is this; a pulse is sent whenever the page has shown the one before."""
 
     def said() -> bool:
-        feed.send(1)
+        page.shows("held", re.compile(rf"– {feed.send(1)[-1]}$"))
         return re.fullmatch(pattern, page.page.inner_text("#health-text")) is not None
 
     wait_until(said, pattern)

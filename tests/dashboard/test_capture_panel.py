@@ -18,6 +18,16 @@ Chain = Callable[..., Feed]
 Visit = Callable[[str], Dashboard]
 
 
+@pytest.fixture(scope="module")
+def opened(beam: Feed, shared_watch: Watch) -> Dashboard:
+    return Dashboard(shared_watch.open(f"{beam.buffer.url}/"))
+
+
+@pytest.fixture
+def page(opened: Dashboard, finished: None) -> Dashboard:
+    return opened
+
+
 def save(page: Dashboard, *, seconds: str, file: str, strict: bool = False) -> None:
     page.page.fill("#capture-seconds", seconds)
     page.page.fill("#capture-file", file)
@@ -46,12 +56,12 @@ def test_the_button_makes_a_file_of_what_is_held_and_says_what_is_in_it(beam: Fe
     ids=["strict", "above", "elsewhere"],
 )
 def test_what_is_refused_is_told_in_words_until_it_is_dismissed(
-    page: Dashboard, watch: Watch, capture_root: Path, given: dict[str, object], said: str
+    page: Dashboard, shared_watch: Watch, capture_root: Path, given: dict[str, object], said: str
 ) -> None:
     before = sorted(capture_root.rglob("*"))
     save(page, **given)
     page.shows("errors", re.compile(said))
-    watch.expect("status of 4")
+    shared_watch.expect("status of 4")
     assert sorted(capture_root.rglob("*")) == before
     page.page.locator("#errors button").click()
     page.shows("errors", "")

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sf_bsread_writer.message.encode import Value
+from sf_bsread_writer.testing.browser import Watch
 from sf_bsread_writer.testing.chain import Buffer, Feed, ZmqSource, buffer_of
 from sf_bsread_writer.testing.dashboard import Dashboard
 from sf_bsread_writer.testing.messages import channels_of, message_of
@@ -37,17 +38,27 @@ def wide() -> Iterator[Buffer]:
         yield buffer
 
 
-def test_of_4000_channels_only_those_in_sight_have_rows(wide: Buffer, visit: Visit) -> None:
-    page = visit(wide.url)
-    page.shows("channel-count", "4,000 channels")
+@pytest.fixture(scope="module")
+def opened(wide: Buffer, shared_watch: Watch) -> Dashboard:
+    return Dashboard(shared_watch.open(f"{wide.url}/"))
+
+
+@pytest.fixture
+def page(opened: Dashboard, finished: None) -> Dashboard:
+    """It shows all channels from the first on, and nothing has the focus."""
+    opened.search("")
+    opened.page.locator("#channel-search").blur()
+    opened.shows("channel-count", "4,000 channels")
+    return opened
+
+
+def test_of_4000_channels_only_those_in_sight_have_rows(page: Dashboard) -> None:
     expect(page.page.locator("#channels")).to_have_attribute("aria-rowcount", "4001")
     assert page.rows() == NAMES[: len(page.rows())]
     assert 10 <= len(page.rows()) <= MOST_ROWS
 
 
-def test_scrolling_to_the_end_shows_the_last_channel_with_its_value(wide: Buffer, visit: Visit) -> None:
-    page = visit(wide.url)
-    page.shows("channel-count", "4,000 channels")
+def test_scrolling_to_the_end_shows_the_last_channel_with_its_value(page: Dashboard) -> None:
     page.page.locator("#channels").evaluate("it => it.scrollTo(0, it.scrollHeight)")
     expect(page.cell(NAMES[-1], "last_value")).to_have_text("4002")
     expect(page.row(NAMES[-1])).to_be_in_viewport()
@@ -55,9 +66,7 @@ def test_scrolling_to_the_end_shows_the_last_channel_with_its_value(wide: Buffer
     assert len(page.rows()) <= MOST_ROWS
 
 
-def test_typing_narrows_the_table_letter_by_letter_and_makes_few_rows_for_each(wide: Buffer, visit: Visit) -> None:
-    page = visit(wide.url)
-    page.shows("channel-count", "4,000 channels")
+def test_typing_narrows_the_table_letter_by_letter_and_makes_few_rows_for_each(page: Dashboard) -> None:
     page.page.evaluate("""() => {
         window.added = 0;
         const count = changes => changes.forEach(change => window.added += change.addedNodes.length);
@@ -73,9 +82,7 @@ def test_typing_narrows_the_table_letter_by_letter_and_makes_few_rows_for_each(w
     assert page.page.evaluate("() => window.added") <= 10 * MOST_ROWS * 8  # texts of 7 cells, not of thousands
 
 
-def test_headings_sort_by_name_and_by_what_is_missing(wide: Buffer, visit: Visit) -> None:
-    page = visit(wide.url)
-    page.shows("channel-count", "4,000 channels")
+def test_headings_sort_by_name_and_by_what_is_missing(page: Dashboard) -> None:
 
     def press(column: str) -> None:
         page.page.locator(f"#channels [role=columnheader][data-column={column}] button").click()
@@ -94,11 +101,13 @@ def test_headings_sort_by_name_and_by_what_is_missing(wide: Buffer, visit: Visit
     assert sorting() == {"name": "none", "rate_hz": "none", "missing_percent": "descending"}
     assert page.rows()[:3] == [SOMETIMES, *NAMES[:2]]
     expect(page.cell(SOMETIMES, "missing_percent")).to_have_text("▲ 33 %")
+    press("missing_percent")
+    press("missing_percent")
+    assert set(sorting().values()) == {"none"}
+    assert page.rows() == NAMES[: len(page.rows())]
 
 
-def test_keys_alone_find_open_and_close_a_channel(wide: Buffer, visit: Visit) -> None:
-    page = visit(wide.url)
-    page.shows("channel-count", "4,000 channels")
+def test_keys_alone_find_open_and_close_a_channel(page: Dashboard) -> None:
     keys = page.page.keyboard
     keys.press("/")
     expect(page.page.locator("#channel-search")).to_be_focused()

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from sf_bsread_writer.testing.beam import beam_values
+from sf_bsread_writer.testing.browser import Watch
 from sf_bsread_writer.testing.chain import Buffer, ZmqSource, buffer_of
 from sf_bsread_writer.testing.dashboard import Dashboard
 
@@ -37,11 +38,16 @@ def gapped() -> Iterator[Buffer]:
         yield buffer
 
 
+@pytest.fixture(scope="module")
+def opened(gapped: Buffer, shared_watch: Watch) -> Dashboard:
+    page = Dashboard(shared_watch.open(f"{gapped.url}/"))
+    page.page.locator("#completeness").scroll_into_view_if_needed()
+    page.page.wait_for_selector("#completeness[data-drawn]")
+    return page
+
+
 @pytest.fixture
-def page(gapped: Buffer, visit: Callable[[str], Dashboard]) -> Dashboard:
-    opened = visit(gapped.url)
-    opened.page.locator("#completeness").scroll_into_view_if_needed()
-    opened.page.wait_for_selector("#completeness[data-drawn]")
+def page(opened: Dashboard, finished: None) -> Dashboard:
     return opened
 
 

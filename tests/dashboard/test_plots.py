@@ -1,13 +1,11 @@
 """What plotly has been given to draw for each kind of channel is what was sent."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from sf_bsread_writer.testing.beam import beam_values
-from sf_bsread_writer.testing.browser import Watch, watched
+from sf_bsread_writer.testing.browser import Watch
 from sf_bsread_writer.testing.chain import Feed
 from sf_bsread_writer.testing.dashboard import Dashboard
 
@@ -15,17 +13,14 @@ pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def opened(browser: Browser, beam: Feed) -> Iterator[tuple[Watch, Dashboard]]:
-    """One page for all of these tests: it goes from plot to plot as a person does, and plotly is loaded once."""
-    with watched(browser) as watch:
-        yield watch, Dashboard(watch.open(f"{beam.buffer.url}/"))
+def opened(beam: Feed, shared_watch: Watch) -> Dashboard:
+    return Dashboard(shared_watch.open(f"{beam.buffer.url}/"))
 
 
 @pytest.fixture
-def page(opened: tuple[Watch, Dashboard], request: pytest.FixtureRequest) -> Iterator[Dashboard]:
-    watch, dashboard = opened
-    yield dashboard
-    watch.finish(request.node.nodeid)
+def page(opened: Dashboard, finished: None) -> Dashboard:
+    """One page that goes from plot to plot."""
+    return opened
 
 
 def held(beam: Feed) -> range:

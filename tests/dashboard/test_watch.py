@@ -52,7 +52,7 @@ def serve() -> Iterator[Callable[[str], str]]:
     ],
     ids=["error", "warning", "exception", "rejection", "refusal", "failure"],
 )
-def test_what_goes_wrong_is_noted(watch: Watch, serve: Callable[[str], str], html: str, expected: str) -> None:
+def test_what_goes_wrong_is_noted(serve: Callable[[str], str], watch: Watch, html: str, expected: str) -> None:
     watch.open(serve(html))
     assert any(line.startswith(expected) for line in watch.unexpected), watch.unexpected
     watch.expect(".")
@@ -63,7 +63,7 @@ def test_what_goes_wrong_is_noted(watch: Watch, serve: Callable[[str], str], htm
     ["<img src={}>", "<link rel=preload as=font href={}>", "<script>fetch('{}', {{mode: 'no-cors'}})</script>"],
     ids=["image", "font", "script"],
 )
-def test_a_page_that_asks_another_host_is_found_out(watch: Watch, serve: Callable[[str], str], html: str) -> None:
+def test_a_page_that_asks_another_host_is_found_out(serve: Callable[[str], str], watch: Watch, html: str) -> None:
     elsewhere = serve("")
     page = watch.open(serve(html.format(elsewhere)))
     page.wait_for_load_state("networkidle")
@@ -72,7 +72,7 @@ def test_a_page_that_asks_another_host_is_found_out(watch: Watch, serve: Callabl
 
 
 def test_a_page_that_does_nothing_wrong_has_nothing_against_it_and_what_is_expected_must_happen(
-    watch: Watch, serve: Callable[[str], str]
+    serve: Callable[[str], str], watch: Watch
 ) -> None:
     watch.open(serve("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='><script>fetch('/')</script>"))
     assert watch.unexpected == []
