@@ -60,7 +60,7 @@ def capture(args: argparse.Namespace, *, begun_s: float) -> int:
         look()  # what cannot be had needs no writer
         destination.prepare()
         options = ["--overwrite"] if args.overwrite else []
-        with _interruptible(), Writer.launch(args.buffer, args.file, options=options, stays=False) as writer:
+        with interruptible(), Writer.launch(args.buffer, args.file, options=options, stays=False) as writer:
             found = look()
             report = _written(writer, found)
     lines = describe(report)
@@ -162,11 +162,14 @@ async def _follow(writer: Writer) -> None:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end it as Ctrl-C does: the writer, which runs on its own, is then told."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
+def interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal end it as Ctrl-C does: the writer, which runs on its own, is then told.
+
+    What is ignored stays so, as a closed terminal is under nohup.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    for number in before:
         signal.signal(number, signal.default_int_handler)
     try:
         yield

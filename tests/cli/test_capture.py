@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sf_bsread_writer.cli import main
+from sf_bsread_writer.cli.capturing import interruptible
 from sf_bsread_writer.errors import ExitCode
 from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, ZmqSource, buffer_of, report_in
@@ -124,3 +125,15 @@ def test_ctrl_c_closes_the_file_with_what_it_has(feed: Feed, tmp_path: Path) -> 
         assert "Traceback" not in program.output
     report = report_in(path)
     assert (report.outcome, report.start_pulse_id, report.stop_pulse_id) == ("interrupted", 50, 100)
+
+
+def test_a_closed_terminal_ends_it_but_not_under_nohup() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        for given, meanwhile in ((signal.SIG_DFL, signal.default_int_handler), (signal.SIG_IGN, signal.SIG_IGN)):
+            signal.signal(signal.SIGHUP, given)
+            with interruptible():
+                assert signal.getsignal(signal.SIGHUP) is meanwhile
+            assert signal.getsignal(signal.SIGHUP) is given
+    finally:
+        signal.signal(signal.SIGHUP, before)
