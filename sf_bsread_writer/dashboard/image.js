@@ -5,7 +5,7 @@ import { byId, colour, element } from "./dom.js";
 import { axis, clear, draw, wholeAxis } from "./drawing.js";
 import { count, digits, pulse, value } from "./format.js";
 
-const MOST_PIXELS = 1024; // on a side, that the buffer gives
+const MOST_PIXELS = 800; // on a side: 2.5 MB, which the buffer takes some 3 ms to write down
 const FINER = 2; // than what the screen shows: something is left to zoom into
 const COLOURS = ["Viridis", "Greys", "Inferno", "Cividis", "Jet", "RdBu"];
 
