@@ -79,6 +79,7 @@ def test_pulses_that_never_came_are_said_at_the_top(chain: Chain, visit: Visit) 
     feed = chain("-b", 10_000)
     feed.send(3)
     feed.next_pulse_id += 2
+    feed.send(1)
     page = visit(feed.buffer.url)
     says_while_pulses_come(page, feed, r"All .* held.*\. 0 lost\. But 2 pulses of the last 1,000 never came\.")
 
