@@ -251,10 +251,10 @@ class CaptureService:
         try:
             if job.told.is_set():
                 return None
+            await self._do(lambda: self._destination.check(job.path))  # links of before its start the writer takes as given
             await self._do(lambda: writer.stop(capture.stop_pulse_id))  # first: nothing beyond it is read, to be taken back
             await self._do(lambda: writer.start(capture.start_pulse_id))
             job.set(state="writing", writer_url=writer.url)
-            await self._do(lambda: self._destination.check(job.path))  # that the writer's first look was not too late
             await self._follow(job, writer)
         finally:
             await self._do(writer.close)

@@ -58,6 +58,8 @@ def buffer_with(source: ZmqSource, root: Path, *arguments: object) -> Any:
 def test_all_that_the_ring_held_is_in_the_file_however_far_it_goes_on_meanwhile(tmp_path: Path) -> None:
     with ZmqSource() as source, buffer_with(source, tmp_path, "-b", 50, "--memory_limit", "64M") as buffer:
         send_big(source, buffer, range(1, 101))
+        refused = httpx.post(f"{buffer.url}/captures", json={"start_pulse_id": 50, "stop_pulse_id": 100, "strict": True})
+        assert refused.status_code == 409  # and nothing is held for it
         capture = begin(buffer, start_pulse_id=51, stop_pulse_id=100, strict=True)
         send_big(source, buffer, range(101, 1101))  # twenty times what the ring holds, before a writer can have started
         held = buffer.get("/statistics")["ring"]
@@ -90,13 +92,14 @@ def test_memory_goes_before_a_capture_and_its_report_says_what_is_gone(tmp_path:
 @pytest.mark.system
 def test_what_is_to_come_is_written_until_the_buffer_ends_which_waits_for_the_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "run.h5"
-    with ZmqSource() as source, buffer_with(source, tmp_path, "--allow", "10.0.0.0/8") as buffer:
+    with ZmqSource() as source, buffer_with(source, tmp_path, "-b", 5, "--allow", "10.0.0.0/8") as buffer:
         feed = Feed(source, buffer)
         feed.send(3)
         capture = begin(buffer, start_pulse_id=2, stop_pulse_id=1000, file="deep/run.h5")
         wait_until(lambda: buffer.get(capture["url"])["state"] == "writing", "the writer writes")
         feed.send(4)
         wait_until(lambda: buffer.get(capture["url"])["rows"] == 6, "it has them")
+        wait_until(lambda: buffer.get("/statistics")["ring"]["messages"] == 5, "nothing is held that the writer has read")
         writer_url = buffer.get(capture["url"])["writer_url"]
         assert buffer.program.end() == ExitCode.COMPLETE
         assert f"cancelled, 6 pulses in {path}" in buffer.program.output
@@ -133,6 +136,19 @@ def test_a_folder_that_is_replaced_by_a_link_out_of_the_root_gets_no_file(tmp_pa
         ended = httpx.delete(buffer.url + capture["url"], timeout=20).json()
     assert (ended["state"], list(elsewhere.iterdir())) == ("failed", [])
     assert [path.name for path in (root / "other").glob("run.h5*")] != []
+
+
+@pytest.mark.system
+def test_a_folder_that_becomes_a_link_before_the_writer_looks_gets_no_file_either(tmp_path: Path) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with ZmqSource() as source, buffer_with(source, root) as buffer:
+        Feed(source, buffer).send(5)
+        capture = begin(buffer, start_pulse_id=1, stop_pulse_id=5, file="sub/run.h5")
+        (root / "sub").symlink_to(elsewhere)  # a writer takes some tenths of a second to start
+        failed = over(buffer, capture)
+    assert (failed["state"], list(elsewhere.iterdir())) == ("failed", [])
+    assert f"leads to '{elsewhere}/run.h5' by now" in failed["reason"]
 
 
 @pytest.mark.system
