@@ -201,6 +201,20 @@ def test_a_message_that_cannot_be_read_is_no_gap() -> None:
     assert (none_at_all.undecodable, none_at_all.channels, none_at_all.stream.tolist()) == (3, (), [1, 1, 1])
 
 
+def test_a_gap_where_the_header_changes_is_judged_by_the_rules_that_expect_fewer() -> None:
+    slow = (replace(A, modulo=10),)
+    assert map_of([*sent(range(5), (A,)), *sent([20, 30], slow)]).gap_pulses == 1  # 10
+    assert map_of([*sent([0, 10], slow), *sent(range(25, 30), (A,))]).gap_pulses == 1  # 20
+
+
+def test_what_cannot_be_read_is_taken_to_follow_the_rules_before_it() -> None:
+    slow = (replace(A, modulo=10),)
+    messages = [each.frames for each in (*sent(range(10), (A,)), *sent(range(10, 60, 10), slow))]
+    messages[-3][1] = messages[-2][1] = b"no header"
+    found = map_of(messages)
+    assert (found.undecodable, found.messages, found.gap_pulses) == (2, 15, 0)
+
+
 @pytest.mark.parametrize(
     ("pulse_ids", "mapped"),
     [

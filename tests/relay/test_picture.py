@@ -68,15 +68,16 @@ def test_percentiles_of_a_part_of_the_pixels_are_those_of_all_columns() -> None:
     assert picture.percentile_99 == pytest.approx(1267, abs=3)
 
 
-def test_the_largest_values_of_a_type_do_not_run_over() -> None:
+def test_the_largest_values_of_a_type_and_the_smallest_differences_do_not_run_over() -> None:
     for dtype in ("uint8", "uint16", "uint64", "int64"):
         high = np.iinfo(dtype).max
         picture = picture_of(np.full((100, 100), high, dtype), 1)
         assert (picture.pixels.tolist(), picture.step) == ([[pytest.approx(high, rel=1e-7)]], 100)
         assert picture.mean == pytest.approx(high)
-    low, high = float(np.finfo(np.float64).min), float(np.finfo(np.float64).max)
-    picture = picture_of(np.array([[low, high]]), 2)
-    assert (picture.low, picture.high, sum(picture.counts)) == (low, high, 2)
+    tiny, largest = float(np.finfo(np.float64).smallest_subnormal), float(np.finfo(np.float64).max)
+    for low, high in ((-largest, largest), (0.0, tiny)):
+        picture = picture_of(np.array([[low, high]]), 2)
+        assert (picture.low, picture.high, sum(picture.counts)) == (low, high, 2)
 
 
 def test_of_more_dimensions_it_is_the_first_plane() -> None:
