@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from PIL import Image
+from PIL import Image  # comes with matplotlib
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError, sync_playwright
+
+from sf_bsread_writer.testing.programs import DEADLINE_S
 
 NOT_CHECKED = "NOT CHECKED: chromium is missing; Debian has it in the package chromium"
 
@@ -22,8 +24,9 @@ PICTURES = Path(os.environ.get("SCREENSHOTS") or ".artefacts/screenshots")
 
 WIDTH, HEIGHT = 1280, 800
 
+TIMEOUT_MS = 1000 * DEADLINE_S
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_TIMEOUT_MS = 15_000
 _INSIDE = ("data", "blob", "about")  # a page's own bytes: nobody is asked for them
 _GIVEN_UP = "net::ERR_ABORTED"  # by the page itself, which has left or does not want it any more
 
@@ -37,7 +40,7 @@ def chromium() -> str | None:
 def started_browser(executable: str) -> Iterator[Browser]:
     """A browser without a window. As long as it runs, its event loop is the running one of this thread: no `asyncio.run`."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, timeout=_TIMEOUT_MS)
+        browser = playwright.chromium.launch(executable_path=executable)
         yield browser
         browser.close()
 
@@ -78,7 +81,7 @@ class Watch:
         """A new page of this URL, which has been loaded; from now on its origin is the only one that may be asked."""
         self._origin = _origin_of(url)
         page = self._context.new_page()
-        page.set_default_timeout(_TIMEOUT_MS)
+        page.set_default_timeout(TIMEOUT_MS)
         page.goto(url)
         return page
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-TIMEOUT_MS = 15_000
+from sf_bsread_writer.testing.browser import TIMEOUT_MS
 
 expect.set_options(timeout=TIMEOUT_MS)
 
