@@ -28,6 +28,7 @@ export const link = Object.assign(new EventTarget(), {
 
 /** The JSON that a path answers with; throws Problem. `body` makes it a POST unless a method is given. */
 export async function ask(path, { body, method = body === undefined ? "GET" : "POST", headers = {}, signal, timeout_ms = TIMEOUT_MS } = {}) {
+  const asked_ms = performance.now();
   const ending = new AbortController();
   const end = () => ending.abort();
   const late = setTimeout(end, timeout_ms);
@@ -52,9 +53,12 @@ export async function ask(path, { body, method = body === undefined ? "GET" : "P
     throw new Problem(0, "the buffer cannot be reached");
   } finally {
     clearTimeout(late);
+    if (signal) waited.set(signal, (waited.get(signal) ?? 0) + performance.now() - asked_ms);
     signal?.removeEventListener("abort", end);
   }
 }
+
+const waited = new WeakMap(); // for answers, in ms, by the signal of who waits for them
 
 function reasonIn(answer) {
   const text = answer.detail ?? answer.status;
@@ -91,14 +95,17 @@ export class Poll {
   #timer = null;
   #running = null;
   #began_ms = -Infinity;
-  #took_ms = 0;
+  #ended_ms = -Infinity;
+  #pause_ms = 0;
+  #isCutOff = false;
   #share;
   #scout;
   #hasFailed = false;
   #urgent = false;
 
   /**
-   * `work` is given an AbortSignal; what it throws is told of under the name `part`. It takes one in `share` of the time at most.
+   * `work` is given an AbortSignal; what it throws is told of under the name `part`. The buffer works for it for one in
+   * `share` of the time at most; the browser, which draws, has half a period for itself each time.
    * Only a `scout` goes on asking a buffer that cannot be reached.
    */
   constructor(part, targets, period_ms, work, { share = SHARE, scout = false } = {}) {
@@ -143,14 +150,14 @@ export class Poll {
   again() {
     this.#running?.abort();
     this.#running = null;
-    this.#began_ms = -Infinity;
+    this.#began_ms = this.#ended_ms = -Infinity;
     this.#arrange();
   }
 
   #relink = () => {
     this.#hasFailed = false;
-    this.#began_ms = this.#running === null ? -Infinity : performance.now(); // how long it waited for a link says nothing
-    this.#took_ms = 0;
+    this.#pause_ms = 0;
+    this.#isCutOff = this.#running !== null; // how long it waits then says nothing
     this.#arrange();
   };
 
@@ -158,13 +165,15 @@ export class Poll {
     clearTimeout(this.#timer);
     if (link.reachable === false && !this.#scout) return;
     if (this.#running !== null || (this.#inSight.size === 0 && !this.#urgent) || document.visibilityState === "hidden") return;
-    const pause_ms = Math.max(this.#period_ms, this.#took_ms * this.#share, this.#hasFailed ? LATE_MS : 0);
-    this.#timer = setTimeout(() => this.#run(), Math.max(0, this.#began_ms + pause_ms - performance.now()));
+    const pause_ms = Math.max(this.#period_ms, this.#pause_ms, this.#hasFailed ? LATE_MS : 0);
+    const next_ms = Math.max(this.#began_ms + pause_ms, this.#ended_ms + this.#period_ms / 2);
+    this.#timer = setTimeout(() => this.#run(), Math.max(0, next_ms - performance.now()));
   };
 
   async #run() {
     const running = new AbortController();
     this.#running = running;
+    this.#isCutOff = false;
     this.#began_ms = performance.now();
     let said = null;
     try {
@@ -176,7 +185,8 @@ export class Poll {
     if (this.#running !== running) return; // somebody else has taken over, or it was stopped
     this.#running = null;
     this.#hasFailed = said !== null;
-    this.#took_ms = this.#hasFailed ? 0 : performance.now() - this.#began_ms;
+    this.#ended_ms = performance.now();
+    this.#pause_ms = this.#hasFailed || this.#isCutOff ? 0 : (waited.get(running.signal) ?? 0) * this.#share;
     tell(this.#part, link.reachable === false ? null : said); // that nothing can be reached is said at the top
     this.#arrange();
   }
