@@ -1,6 +1,7 @@
 """Asks a buffer again and again what it holds and who reads it, on one connection; its log then tells of one client only."""
 
 import asyncio
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
@@ -70,7 +71,9 @@ class HoldingsWatch:
             return None
 
     def _connect(self) -> Connection:
-        connection = asyncio.run(connect(self._address, role=SocketType.PULL, properties=self._properties))
+        connecting = connect(self._address, role=SocketType.PULL, properties=self._properties)
+        with closing(connecting), asyncio.Runner() as runner:  # Ctrl-C may come while the loop is being made
+            connection = runner.run(connecting)
         connection.socket.settimeout(ANSWER_S)
         self._connection = connection
         self._received[:] = connection.leftover

@@ -1,5 +1,8 @@
 """Asking a buffer what it holds, against the real programs."""
 
+import gc
+import warnings
+
 import pytest
 
 from sf_bsread_writer.cli.holdings import HoldingsWatch
@@ -27,3 +30,16 @@ def test_what_a_buffer_holds_is_asked_on_one_connection_and_none_when_it_has_gon
                 assert watch.ask() is None
                 assert watch.ask() is None
         assert sum("Client a test connected" in line for line in buffer.lines) == 1
+
+
+def test_an_interruption_before_the_connection_has_begun_leaves_nothing_to_warn_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("asyncio.events.new_event_loop", interrupted)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with HoldingsWatch("tcp://127.0.0.1:1", name="a test") as watch, pytest.raises(KeyboardInterrupt):
+            watch.ask()
+        gc.collect()
+    assert list(map(str, told)) == []
