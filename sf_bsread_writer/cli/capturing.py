@@ -165,10 +165,12 @@ async def _follow(writer: Writer) -> None:
 def interruptible() -> Iterator[None]:
     """SIGTERM and a closed terminal end it as Ctrl-C does: the writer, which runs on its own, is then told.
 
-    What is ignored stays so, as a closed terminal is under nohup.
+    Under nohup, a closed terminal goes on to be ignored.
     """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
     for number in before:
         signal.signal(number, signal.default_int_handler)
     try:
