@@ -13,6 +13,7 @@ from sf_bsread_writer.client.writer import Writer
 from sf_bsread_writer.errors import DeadlineError, ExitCode, OutputError, RequestError, SetupError
 from sf_bsread_writer.testing.beam import assert_holds
 from sf_bsread_writer.testing.chain import Feed, ZmqSource, buffer_of, report_in, writer_of
+from sf_bsread_writer.testing.managing import NotifySocket
 
 pytestmark = pytest.mark.system
 
@@ -44,6 +45,16 @@ def test_launched_writer_stays_for_more_than_one_file_and_ends_with_the_block(fe
     assert_holds(tmp_path / "2.h5", [20])
     with h5py.File(tmp_path / "2.h5") as file:
         assert file["general/user"].asstr()[()] != "u"  # they were for the first
+
+
+def test_launched_writer_says_nothing_to_the_service_manager_of_who_launches_it(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NotifySocket(tmp_path) as manager:
+        monkeypatch.setenv("NOTIFY_SOCKET", manager.environment["NOTIFY_SOCKET"])
+        with Writer.launch(feed.buffer.address, "/dev/null"):
+            pass
+        assert manager.is_silent_for(0.001)
 
 
 def test_launched_writer_that_does_not_stay_ends_with_its_file_though_nobody_asks(feed: Feed, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What somebody sees of a ring who looks at it."""
 
 import asyncio
+import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -11,9 +12,9 @@ import pytest
 from sf_bsread_writer.errors import AbsentError, UsageError
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import Compression, ValueType
-from sf_bsread_writer.relay import reading
+from sf_bsread_writer.relay import looks, reading
 from sf_bsread_writer.relay.looks import MOST_SHOWN_BYTES, Looks, ShownImage, ShownTrace
-from sf_bsread_writer.relay.picture import picture_of, trace_of
+from sf_bsread_writer.relay.picture import Picture, picture_of, trace_of
 from sf_bsread_writer.relay.trend import Trend
 from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.testing.messages import message_of, time_of
@@ -267,6 +268,30 @@ def test_nothing_is_said_of_what_has_gone_before_it_was_read(path: str) -> None:
             await looking
 
     run(overtaken())
+
+
+def test_few_values_are_decoded_at_a_time_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = ring_of([message_of(1, {"V": np.zeros((4, 4))})])
+    pair = threading.Barrier(2, timeout=10)
+    running, most = 0, 0
+
+    def slowly(values: Any, pixels: int) -> Picture:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        pair.wait()
+        running -= 1
+        pair.wait()
+        return picture_of(values, pixels)
+
+    monkeypatch.setattr(looks, "picture_of", slowly)
+
+    async def six() -> None:
+        looking = Looks(ring)
+        await asyncio.gather(*(looking.image("V", pulse_id=None, pixels=2) for _ in range(6)))
+
+    run(six())
+    assert most == 2
 
 
 def test_only_the_channel_asked_for_is_decoded_of_thousands() -> None:

@@ -1,6 +1,7 @@
 """What one client is sent, command by command and byte by byte."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -398,6 +399,17 @@ def test_who_asks_is_told_of_all_clients_what_statistics_say_of_them(relay: Runn
         assert [each.name for each in listed.clients] == ["archiver", "é"]
         assert listed.clients[0].sent_messages == 5
         assert abs(listed.now_ns - time.time_ns()) < 5e9
+
+
+def test_a_list_serves_all_who_ask_until_it_is_old(relay: RunningRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "LIST_S", math.inf)
+    with Reader(relay.address, X_Start="hold") as first:
+        assert clients_told(first).connected == 1
+        with Reader(relay.address, X_Start="hold"):
+            relay.wait_until(lambda now: len(now.clients) == 2, "both are there")
+            assert clients_told(first).connected == 1
+            monkeypatch.setattr(service, "LIST_S", 0.0)
+            assert clients_told(first).connected == 2
 
 
 def test_of_too_many_clients_those_furthest_behind_are_told(

@@ -159,6 +159,12 @@ def test_nobody_begins_or_ends_one_without_the_token_or_from_another_site(buffer
     assert httpx.get(buffer.url + url).json() == before
 
 
+def test_the_document_says_what_wants_the_token(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    wanting = {(path, method) for path, item in paths.items() for method, operation in item.items() if operation.get("security")}
+    assert wanting == {("/captures", "post"), ("/captures/{capture_id}", "delete")}
+
+
 def test_an_unknown_one_is_not_found(client: httpx.Client) -> None:
     for method in ("GET", "DELETE"):
         answer = client.request(method, "/captures/20000101T000000-1")
