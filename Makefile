@@ -61,6 +61,9 @@ screenshots: $(INSTALLED)
 	SCREENSHOTS=.artefacts/screenshots $(BIN)/pytest tests/dashboard/test_pictures.py
 	cp .artefacts/screenshots/dashboard-*.png docs/images/
 
+# The theme would print a page that recommends another program.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build
 	@echo "site/index.html; any web server can show the folder"
