@@ -25,6 +25,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": HelpFormatter, **options})
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Nobody takes what is left over; of a command it is told with the name of the command, whose help has the options."""
+        given, left_over = super().parse_known_args(args, namespace)
+        if left_over:
+            self.error(f"unrecognized arguments: {' '.join(left_over)}")
+        return given, left_over
+
     def error(self, message: str) -> NoReturn:
         """Ends the process; also for mistakes that only show when the values are looked at together."""
         self.exit(ExitCode.USAGE, f"{self.prog}: error: {message}; see {self.prog} --help\n")

@@ -43,6 +43,14 @@ def test_wrong_arguments_end_with_the_usage_code(arguments: list[str]) -> None:
     assert ended.value.code == ExitCode.USAGE
 
 
+def test_an_option_that_a_command_has_not_leads_to_the_help_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["capture", "--lst", "10s", "interesting.h5"])
+    assert ended.value.code == ExitCode.USAGE
+    expected = "sf_bsread capture: error: unrecognized arguments: --lst interesting.h5; see sf_bsread capture --help\n"
+    assert capsys.readouterr().err == expected
+
+
 @pytest.mark.parametrize(
     "option",
     [
