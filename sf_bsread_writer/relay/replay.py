@@ -204,6 +204,8 @@ class Client:
             work()
         except PeerError as error:
             self.close(f"it {error}")
+        except (ConnectionResetError, BrokenPipeError):
+            self.close("it closed the connection with messages still under way to it")
         except OSError as error:
             self.close(f"its connection broke: {error.strerror or error}")
         except Exception:
