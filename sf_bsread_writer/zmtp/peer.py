@@ -213,7 +213,7 @@ def _unreachable(address: Address, error: OSError, timeout_s: float) -> PeerErro
     if isinstance(error, TimeoutError):
         return PeerError(f"{address} did not answer within {timeout_s:g} s; check host, port and network")
     if isinstance(error, ConnectionRefusedError):
-        return PeerError(f"{address} refused the connection: nothing listens there; start the source or check host and port")
+        return PeerError(f"{address} refused the connection: nothing listens there; start what should, or check host and port")
     return PeerError(f"{address} cannot be reached: {error.strerror or error}; check host, port and network")
 
 

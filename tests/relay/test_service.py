@@ -1,7 +1,9 @@
 """The buffer between real sources and real readers: libzmq at both ends."""
 
+import asyncio
 import contextlib
 import re
+import select
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ from sf_bsread_writer.testing.messages import message_of
 from sf_bsread_writer.testing.programs import wait_until
 from sf_bsread_writer.testing.relaying import RunningRelay, relaying
 from sf_bsread_writer.zmtp.address import Address, parse_address
+from sf_bsread_writer.zmtp.handshake import SocketType
+from sf_bsread_writer.zmtp.peer import connect
 
 pytestmark = pytest.mark.peer
 
@@ -335,6 +339,20 @@ def test_a_client_that_goes_in_the_middle_of_a_message_is_forgotten(
     assert re.search(r"Client tcp://127\.0\.0\.1:\d+ left, ", caplog.text)
 
 
+def test_a_client_that_has_had_enough_is_no_broken_connection(
+    sockets: Zmq, source: Socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with relaying(config(source)) as relay:
+        send(source, [1, 2], text_of(12 * MIB))
+        relay.wait_for_messages(2)
+        reading = asyncio.run(connect(relay.address, role=SocketType.PULL))
+        wait_until(lambda: bool(select.select([reading.socket], [], [], 0)[0]), "some of it has come")
+        reading.close()  # with unread bytes the kernel resets the connection
+        relay.wait_until(clients_are(0), "the client has gone")
+    assert re.search(r"Client \S+ left, it closed the connection with messages still under way to it: ", caplog.text)
+
+
 # The source
 
 
@@ -413,7 +431,7 @@ def test_an_unreachable_source_is_complained_of_once(sockets: Zmq, free_port: in
         assert receive(reader, 1) == sent
     assert [record.message for record in caplog.records if "refused the connection" in record.message] == [
         f"Cannot connect: tcp://127.0.0.1:{free_port} refused the connection: nothing listens there; "
-        "start the source or check host and port; trying again until it answers"
+        "start what should, or check host and port; trying again until it answers"
     ]
 
 

@@ -264,7 +264,7 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 ZMTP_2 = b"\xff" + bytes(7) + b"\x01\x7f" + b"\x01\x08" + b"\x00\x00"
 
 VISITS: Sequence[tuple[Callable[[int], AbstractContextManager[object]], str]] = (
-    (lambda port: nullcontext(), r"refused the connection: nothing listens there; start the source or check host and port"),
+    (lambda port: nullcontext(), r"refused the connection: nothing listens there; start what should, or check host and port"),
     (
         lambda port: BadPeer(HTTP, port=port, hangs_up=True),
         r"is not a ZMTP peer \(got b'HTTP/1\.1 400 Bad Request'…\); check host and port",

@@ -104,7 +104,7 @@ def test_a_peer_that_hangs_up_is_noticed_at_once(stranger: Stranger) -> None:
 def test_a_refused_connection_says_what_to_do(free_port: int) -> None:
     async def main() -> None:
         with pytest.raises(
-            PeerError, match=f"tcp://127.0.0.1:{free_port} refused the connection: nothing listens there; start the"
+            PeerError, match=f"tcp://127.0.0.1:{free_port} refused the connection: nothing listens there; start what"
         ):
             await connect(Address("127.0.0.1", free_port), role=SocketType.PULL)
 
