@@ -9,7 +9,7 @@ from sf_bsread_writer.rest.context import state_with
 from sf_bsread_writer.rest.events import Audience
 from sf_bsread_writer.rest.guard import Guard, RefusedError, answer_refused
 from sf_bsread_writer.rest.openapi import openapi_config
-from sf_bsread_writer.rest.reports import answer_unexpected
+from sf_bsread_writer.rest.reports import answer_no_path, answer_unexpected, answer_wrong_method
 
 MAX_BODY_BYTES = 10_000_000
 """Parameters with the names of some 4,000 channels take a few 100 kB; beyond this limit a body is not taken into memory."""
@@ -23,7 +23,7 @@ def assemble(
         route_handlers=handlers,
         guards=[guard or Guard()],
         state=state_with(served, Audience()),
-        exception_handlers={RefusedError: answer_refused, 500: answer_unexpected},
+        exception_handlers={RefusedError: answer_refused, 404: answer_no_path, 405: answer_wrong_method, 500: answer_unexpected},
         openapi_config=openapi_config(title, description),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,  # Litestar would set up queues and handlers of its own

@@ -1,10 +1,11 @@
 """What has no legacy to honour: paths that answer with proper HTTP status codes."""
 
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from litestar import MediaType, Response, get
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import HTTPException, NotFoundException
 
 from sf_bsread_writer.acquire.report import Report, StreamState
 from sf_bsread_writer.rest.context import AppRequest, acquisition_of, named
@@ -26,6 +27,21 @@ async def report(request: AppRequest) -> Report:
 async def stream(request: AppRequest) -> StreamState:
     """The buffer or source that the pulses come from. Until a start, what it holds was asked a moment ago: ask again for now."""
     return acquisition_of(request).stream()
+
+
+def answer_no_path(request: AppRequest, error: HTTPException) -> Response[dict[str, Any]]:
+    """404 with what the handler had to say; of a path that none has, where all of them stand."""
+    unknown = error.detail == HTTPStatus.NOT_FOUND.phrase
+    text = f"{named(request)}: there is no such path; /openapi.json has all" if unknown else error.detail
+    return Response({"status_code": 404, "detail": text}, status_code=404, media_type=MediaType.JSON)
+
+
+def answer_wrong_method(request: AppRequest, error: HTTPException) -> Response[dict[str, Any]]:
+    """405 with the methods that the path takes: a -X forgotten."""
+    headers = error.headers or {}
+    takes = [method for method in headers.get("allow", "").split(", ") if method != "OPTIONS"]
+    text = f"{named(request)}: this path takes {' or '.join(takes)}; with curl, -X {takes[0]}"
+    return Response({"status_code": 405, "detail": text}, status_code=405, headers=headers, media_type=MediaType.JSON)
 
 
 def answer_unexpected(request: AppRequest, error: Exception) -> Response[dict[str, Any]]:

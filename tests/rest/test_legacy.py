@@ -232,7 +232,10 @@ def test_the_path_cannot_forge_log_lines(client: httpx.Client, caplog: pytest.Lo
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 def test_a_wrong_path_is_not_found(client: httpx.Client, method: str) -> None:
     paths = ["/nope", "/start_pulse_id", "/start_pulse_id/5/6", "/status/1", "/docs", "/schema"]
-    assert {path: client.request(method, path).status_code for path in paths} == dict.fromkeys(paths, 404)
+    answers = [client.request(method, path) for path in paths]
+    assert [answer.status_code for answer in answers] == [404] * len(paths)
+    expected = [f"{method} {path}: there is no such path; /openapi.json has all" for path in paths]
+    assert [answer.json()["detail"] for answer in answers] == expected
 
 
 @pytest.mark.parametrize(
@@ -253,6 +256,7 @@ def test_a_wrong_method_is_not_allowed_and_told_the_right_one(
     response = client.request(method, path)
     assert response.status_code == 405
     assert allowed in response.headers["allow"]
+    assert response.json()["detail"] == f"{method} {path}: this path takes {allowed}; with curl, -X {allowed}"
     assert acquisition.calls == []
 
 
