@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -63,6 +64,23 @@ def says_while_pulses_come(page: Dashboard, feed: Feed, pattern: str) -> None:
         return re.fullmatch(pattern, page.page.inner_text("#health-text")) is not None
 
     wait_until(said, pattern)
+
+
+def test_a_page_that_nobody_looks_at_asks_for_nothing(beam: Feed, visit: Visit) -> None:
+    page = visit(beam.buffer.url)
+    page.page.clock.install()
+    page.page.reload()
+    page.open("SCALAR", "trend")
+    asked: list[str] = []
+    turn = "state => { Object.defineProperty(document, 'visibilityState', {value: state, configurable: true});"
+    turn += "document.dispatchEvent(new Event('visibilitychange')) }"
+    page.page.evaluate(turn, "hidden")
+    page.page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.page.clock.fast_forward(60_000)
+    page.page.evaluate("0")  # what it would have asked for has been seen by then
+    assert asked == []
+    with page.page.expect_request("**/trend?*"):
+        page.page.evaluate(turn, "visible")
 
 
 def test_an_empty_ring_is_shown_as_such(chain: Chain, visit: Visit) -> None:
