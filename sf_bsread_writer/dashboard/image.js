@@ -2,10 +2,11 @@
 
 import { ask } from "./api.js";
 import { byId, colour, element } from "./dom.js";
-import { axis, clear, draw, wholeAxis } from "./drawing.js";
-import { count, digits, pulse, value } from "./format.js";
+import { axis, draw, wholeAxis } from "./drawing.js";
+import { count, digits, plural, pulse, value } from "./format.js";
 
 const MOST_PIXELS = 800; // on a side: 2.5 MB, which the buffer takes some 3 ms to write down
+const LONGEST = 8; // times as long as wide: what is longer is stretched, or it would be a line
 const FINER = 2; // than what the screen shows: something is left to zoom into
 const COLOURS = ["Viridis", "Greys", "Inferno", "Cividis", "Jet", "RdBu"];
 
@@ -36,7 +37,6 @@ export class Picture {
   }
 
   close() {
-    clear(byId("histogram"));
     byId("scale").hidden = true;
     byId("histogram").hidden = true;
   }
@@ -47,7 +47,8 @@ export class Picture {
   }
 
   async draw(target) {
-    const { step, histogram } = this.#answer;
+    const { step, histogram, height, width } = this.#answer;
+    const inScale = this.#isStretched() ? {} : { scaleanchor: "x" };
     const [low, high] = this.#limits();
     const picture = {
       type: "heatmap",
@@ -63,28 +64,42 @@ export class Picture {
       hovertemplate: "%{z}<br>column %{x:.0f}, row %{y:.0f}<extra></extra>",
     };
     await draw(target, this.#name, [picture], {
-      xaxis: wholeAxis(target, "", { constrain: "domain", showgrid: false, zeroline: false }),
-      yaxis: wholeAxis(target, "", { constrain: "domain", showgrid: false, zeroline: false, autorange: "reversed", scaleanchor: "x" }),
+      xaxis: wholeAxis(target, "", { constrain: "domain", showgrid: false, zeroline: false, range: [-0.5, width - 0.5] }),
+      yaxis: wholeAxis(target, "", { constrain: "domain", showgrid: false, zeroline: false, range: [height - 0.5, -0.5], ...inScale }),
       margin: { l: 36, r: 0, t: 8, b: 24 },
     });
     await this.#drawHistogram(histogram, low, high);
   }
 
   describe() {
-    const { pulse_id, shape, low, high, mean, step, plane } = this.#answer;
-    const parts = [`pulse ${pulse(pulse_id)}`, shape.join(" × "), `${value(low)} … ${value(high)}`, `mean ${value(mean)}`];
+    const { pulse_id, shape, low, high, mean, step, plane, height, width, histogram } = this.#answer;
+    const parts = [`pulse ${pulse(pulse_id)}`, shape.join(" × ")];
+    if (low === null) parts.push("no pixel is a number");
+    else parts.push(`${value(low)} … ${value(high)}`, `mean ${value(mean)}`);
+    const others = height * width - sum(histogram.counts);
+    if (low !== null && others > 0) parts.push(`${plural(others, "pixel")} without a number`);
+    if (this.#isStretched()) parts.push("stretched");
     if (shape.length > 2 && plane) parts.push(`plane ${plane}`);
     if (step > 1) parts.push(`each point the mean of ${step} × ${step} pixels`);
     return parts.join(" · ");
+  }
+
+  #isStretched() {
+    const { height, width } = this.#answer;
+    return Math.max(height, width) > LONGEST * Math.min(height, width);
   }
 
   /** The limits of the colours: shown in their fields while they are found, read from there while they are fixed. */
   #limits() {
     const { percentile_1, percentile_99 } = this.#answer;
     const fields = [byId("scale-low"), byId("scale-high")];
+    if (percentile_1 === null && byId("autoscale").checked) {
+      for (const field of fields) field.value = "";
+      return [0, 1];
+    }
     if (byId("autoscale").checked) {
-      fields[0].value = percentile_1 === null ? "" : digits(percentile_1, 6);
-      fields[1].value = percentile_99 === null ? "" : digits(percentile_99, 6);
+      fields[0].value = digits(percentile_1, 6);
+      fields[1].value = digits(percentile_99, 6);
       return percentile_1 === percentile_99 ? [percentile_1, percentile_1 + 1] : [percentile_1, percentile_99];
     }
     const given = fields.map((field) => field.valueAsNumber);
@@ -92,26 +107,28 @@ export class Picture {
   }
 
   async #drawHistogram(histogram, low, high) {
-    const width = (histogram.high - histogram.low) / histogram.counts.length || 1;
+    const width = (histogram.high - histogram.low) / histogram.counts.length;
+    const total = sum(histogram.counts);
     const bars = {
       type: "bar",
-      x: histogram.counts.map((_, place) => histogram.low + (place + 0.5) * width),
-      y: histogram.counts.map((number) => (number === 0 ? null : number)), // 0 has no place on a log axis
+      x: width > 0 ? histogram.counts.map((_, place) => histogram.low + (place + 0.5) * width) : [histogram.low],
+      y: width > 0 ? histogram.counts.map((number) => (number === 0 ? null : number)) : [total], // 0 has no place on a log axis
       marker: { color: colour("accent"), line: { color: colour("accent"), width: 0.7 } }, // no light between neighbours
       hovertemplate: "%{y} pixels at %{x}<extra></extra>",
     };
     const limit = (at) => ({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: colour("warn"), width: 1.5, dash: "dot" } });
     await draw(byId("histogram"), this.#name, [bars], {
-      xaxis: axis("", { nticks: 4 }),
+      xaxis: axis("", { nticks: 4, tickangle: 0 }),
       yaxis: axis("", { type: "log", dtick: 1, range: [-0.3, Math.log10(Math.max(...histogram.counts, 1)) + 0.2] }),
       bargap: 0,
       shapes: [low, high].filter((at) => at !== null).map(limit),
       margin: { l: 36, r: 6, t: 8, b: 24 },
     });
-    const total = histogram.counts.reduce((sum, number) => sum + number, 0);
     byId("histogram").setAttribute("aria-label", `Histogram of ${count(total)} values from ${value(histogram.low)} to ${value(histogram.high)}`);
   }
 }
+
+const sum = (counts) => counts.reduce((all, number) => all + number, 0);
 
 /** As many as the screen has for it. */
 function pixelsFor({ clientWidth, clientHeight }) {

@@ -103,10 +103,14 @@ function watch() {
 
 let drawing = Promise.resolve();
 
-/** One after the other: plotly does not like to be called while it draws. */
 function redraw() {
   const watched = view;
-  drawing = drawing.then(() => drawNow(watched)).catch((error) => {
+  return inTurn(() => drawNow(watched));
+}
+
+/** One after the other: what plotly draws may never be done if it is cleared meanwhile. */
+function inTurn(work) {
+  drawing = drawing.then(work).catch((error) => {
     if (!(error instanceof Problem)) console.error(error);
     tell("Drawing", error.message);
   });
@@ -116,6 +120,7 @@ function redraw() {
 async function drawNow(watched) {
   if (watched === null || view !== watched || !watched.loaded) return;
   await watched.draw(target);
+  if (view !== watched) return;
   setText(byId("plot-more"), paused ? `Paused: ${watched.describe()}` : watched.describe());
   target.dataset.drawn = ++drawn;
   tell("Drawing", null);
@@ -137,7 +142,9 @@ function forget() {
   poll = null;
   view?.close?.();
   view = null;
-  clear(target);
+  inTurn(() => {
+    for (const part of byId("drawing").children) clear(part);
+  });
   delete target.dataset.kind;
   delete target.dataset.drawn;
 }
