@@ -2,7 +2,7 @@
 
 import { Poll, ask } from "./api.js";
 import { byId, element, setText } from "./dom.js";
-import { count, percent, plural, pulse, rate, value } from "./format.js";
+import { NO_NUMBER, count, percent, plural, pulse, rate, value } from "./format.js";
 
 const ROW_PX = 26;
 const HEADING_PX = 30;
@@ -14,7 +14,7 @@ const COLUMNS = [
   { key: "shape", heading: "shape", text: (channel) => channel.shape.join(" × ") },
   { key: "rate_hz", heading: "Hz", text: (channel) => rate(channel.rate_hz), sorts: true },
   { key: "missing_percent", heading: "missing", text: missing, sorts: true },
-  { key: "last_value", heading: "last value", text: (channel) => value(channel.last_value) },
+  { key: "last_value", heading: "last value", text: lastValue },
   { key: "last_pulse_id", heading: "last pulse", text: (channel) => pulse(channel.last_pulse_id) },
 ];
 
@@ -205,6 +205,12 @@ function choose(place) {
   if (shown[place] === undefined) return;
   current = place;
   opened(shown[place].name);
+}
+
+/** NaN and the infinite have no place in JSON. */
+function lastValue({ type, shape, last_pulse_id, last_value }) {
+  const isNone = last_value === null && last_pulse_id !== null && shape.length === 0 && type.startsWith("float");
+  return isNone ? NO_NUMBER : value(last_value);
 }
 
 function missing(channel) {

@@ -1,6 +1,9 @@
 // Numbers, sizes, times and values as people read them. The same everywhere, whatever the browser's language.
 
 const COUNT = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+/** What is shown for NaN, and for what is infinite. */
+export const NO_NUMBER = "no number";
+
 const MOST_WITH_EXPONENT = 4; // digits: there is less room
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
@@ -49,7 +52,7 @@ export function percent(share) {
   return `${digits(share, 2)} %`;
 }
 
-/** A value of a channel in a few characters; null is one that is too large, damaged or not a number. */
+/** A value of a channel in a few characters, but all digits of an integer; null is one that is too large, damaged or no number. */
 export function value(given) {
   if (given === null || given === undefined) return "–";
   if (typeof given === "number") return digits(given, 7);

@@ -20,16 +20,17 @@ export class Trace {
 
   async draw(target) {
     const { indices, values } = this.#answer;
+    const numbers = values.map((given) => (given === null ? null : Number(given)));
     const trace = {
       type: "scatter",
       mode: values.length < 100 ? "lines+markers" : "lines",
       x: indices,
-      y: values.map((given) => (given === null ? null : Number(given))),
+      y: numbers,
       line: { color: colour("accent"), width: 1.3 },
       marker: { color: colour("accent"), size: 5 },
       hovertemplate: "%{y}<br>element %{x:d}<extra></extra>",
     };
-    await draw(target, this.#name, [trace], { xaxis: wholeAxis(target, "element"), yaxis: valueAxis(values) });
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis(target, "element"), yaxis: valueAxis(numbers) });
   }
 
   describe() {

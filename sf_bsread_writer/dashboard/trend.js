@@ -31,28 +31,46 @@ export class Trend {
   }
 
   async draw(target) {
-    const nothing = this.#values.filter((given) => given === null).length;
-    const marked = this.#pulses.length < MARKED_POINTS || nothing > LONELY_SHARE * this.#pulses.length;
+    const first = this.#anew();
+    const pulses = this.#pulses.slice(first).map(Number);
+    const values = this.#values.slice(first).map((given) => (given === null ? null : Number(given)));
+    const nothing = values.filter((given) => given === null).length;
+    const marked = pulses.length < MARKED_POINTS || nothing > LONELY_SHARE * pulses.length;
     const trace = {
       type: "scatter",
       mode: marked ? "lines+markers" : "lines",
-      x: this.#pulses,
-      y: this.#isBool ? this.#values.map((given) => (given === null ? null : Number(given))) : this.#values,
+      x: pulses,
+      y: values,
       line: { color: colour("accent"), width: 1.3, shape: this.#isBool ? "hv" : "linear" },
       marker: { color: colour("accent"), size: 4 },
       hovertemplate: "%{y}<br>pulse %{x:d}<extra></extra>",
     };
     const levels = this.#isBool ? { tickvals: [0, 1], ticktext: ["false", "true"], range: [-0.2, 1.2] } : {};
-    await draw(target, this.#name, [trace], { xaxis: wholeAxis(target, "pulse id"), yaxis: valueAxis(this.#values, levels) });
+    await draw(target, this.#name, [trace], { xaxis: wholeAxis(target, "pulse id"), yaxis: valueAxis(values, levels) });
   }
 
   describe() {
     const newest = this.#values.findLastIndex((given) => given !== null);
     const last = newest < 0 ? "no value" : `${value(this.#values[newest])} at pulse ${pulse(this.#pulses[newest])}`;
-    const lacking = this.#thinned ? this.#missing : this.#values.filter((given) => given === null).length;
-    const missing = lacking > 0 ? `, ${count(lacking)} without a value` : "";
+    const nothing = this.#values.filter((given) => given === null).length;
+    const lacking = this.#thinned ? this.#missing : nothing;
+    const missing = lacking > 0 ? `, ${count(lacking)} without a ${nothing > this.#missing ? "value that is a number" : "value"}` : "";
     const thinned = this.#thinned ? ", drawn by the lowest and the highest of each part" : "";
-    return `${last} · since pulse ${pulse(this.#pulses[0])}${missing}${thinned}`;
+    const rounded = this.#values.some((given) => typeof given === "bigint") ? ", drawn to 16 digits" : "";
+    const first = this.#anew();
+    const before = first > 0 ? ", where the pulse ids began anew" : "";
+    return `${last} · since pulse ${pulse(this.#pulses[first])}${before}${missing}${thinned}${rounded}`;
+  }
+
+  /** The place from which on the pulse ids count anew; what came before them has no place on the same axis. */
+  #anew() {
+    let lowest = Infinity;
+    let place = 0;
+    this.#pulses.forEach((id, at) => {
+      if (id < lowest && at > 0) place = at;
+      if (id < lowest) lowest = id;
+    });
+    return place;
   }
 
   async #loadAll(signal) {
