@@ -5,6 +5,7 @@ import { clock, count, duration, percent, plural } from "./format.js";
 const SILENT_S = 3; // or five times as long as there is between two pulses
 const UNKNOWN_RATE_S = 60; // of a source that has sent only one
 const LATE_SHARE = 0.9; // of what is held: a client that is further behind, and falling back, soon loses pulses
+const LOOKED_AT = 1000; // messages, for gaps
 const NAMED = 2;
 export const RECENT_MS = 60_000;
 
@@ -32,6 +33,11 @@ export function healthOf(seen) {
     return bad("losing", `A client loses pulses: ${who || count(seen.lostRecently.total)} within the last minute.`);
   }
   if (seen.dropped > 0) return bad("dropped", `${plural(seen.dropped, "message")} could not be kept within the last minute: ${seen.why}.`);
+  const overtaken = seen.clients.find((client) => client.lag_messages > ring.messages);
+  if (overtaken) {
+    const gone = plural(overtaken.lag_messages - ring.messages, "pulse");
+    return bad("overtaken", `${overtaken.name} is overtaken: ${gone} that it has not read ${overtaken.lag_messages - ring.messages === 1 ? "is" : "are"} no longer held.`);
+  }
   const late = isFull(ring) && seen.clients.find((client) => client.falling && client.lag_messages > LATE_SHARE * ring.messages);
   if (late) {
     return warn("late", `${late.name} is ${duration(late.lag_s)} behind and falls further back: soon it loses pulses.`);
@@ -44,7 +50,10 @@ function held(seen, ring) {
     ? `All pulses of the last ${duration(notMore(ring.oldest_age_s))} are held.`
     : `All pulses that came are held: ${count(ring.messages)} in ${duration(ring.oldest_age_s)}.`;
   const lost = `${count(seen.statistics.clients.lost_messages)} lost.`;
-  if (seen.gaps > 0) return warn("gaps", `${text} ${lost} But ${plural(seen.gaps, "pulse")} of the last 1,000 never came.`);
+  if (seen.gaps > 0) {
+    const where = seen.gaps < LOOKED_AT ? `of the last ${count(LOOKED_AT)} never came` : "never came: their ids jump";
+    return warn("gaps", `${text} ${lost} But ${plural(seen.gaps, "pulse")} ${where}.`);
+  }
   if (ring.evicted_by_memory > 0 && ring.messages < ring.max_messages) {
     return { level: "good", kind: "memory", text: `${text} ${lost} The memory is full before ${count(ring.max_messages)} messages are reached.` };
   }

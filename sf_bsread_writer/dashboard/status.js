@@ -51,7 +51,10 @@ export function startStatus() {
   }).start();
   new Poll("Gaps", [document.body], GAPS_MS, lookForGaps, { share: GAPS_SHARE }).start();
   link.addEventListener("change", () => {
-    if (link.reachable === false && fresh.isKept) fresh = news(); // else there are some who wait for it
+    if (link.reachable === false) {
+      seen.gaps = 0; // the buffer that comes back may be another
+      if (fresh.isKept) fresh = news(); // else there are some who wait for it
+    }
     show();
   });
   document.addEventListener("visibilitychange", listen); // a browser has six connections to a host, for all its tabs
@@ -148,21 +151,27 @@ function showState() {
   const state = link.reachable === false ? "buffer unreachable" : known ? (seen.connected ? "connected" : "no source") : "…";
   setText(byId("state"), state);
   if (moment === null) return;
-  setText(byId("rate"), `${rate(moment.rate_hz)} Hz`);
+  setText(byId("rate"), `${rate(rateOf(moment))} Hz`);
   setText(byId("held"), moment.messages > 0 ? `${pulse(moment.oldest_pulse_id)} – ${pulse(moment.newest_pulse_id)}` : "none");
 }
 
-function showStatistics({ ring, source, clients, rate_hz, seconds }) {
+/** Of the last seconds, unless there is no source: then nothing comes, whatever has come before. */
+const rateOf = ({ rate_hz }) => (seen.connected ? rate_hz : 0);
+
+function showStatistics(statistics) {
+  const { ring, source, clients, seconds } = statistics;
   if (version !== null) setText(byId("version"), `version ${version}, up for ${duration(Math.floor(seconds))}`);
   if (moment === null) {
-    setText(byId("rate"), `${rate(rate_hz)} Hz`);
+    setText(byId("rate"), `${rate(rateOf(statistics))} Hz`);
     setText(byId("held"), ring.messages > 0 ? `${pulse(ring.oldest_pulse_id)} – ${pulse(ring.newest_pulse_id)}` : "none");
   }
   const reconnected = source.connections > 1 ? `, connected ${count(source.connections)} times` : "";
   setText(byId("state-more"), `${plural(source.received_messages, "message")}${reconnected}`);
-  setText(byId("rate-more"), ring.messages > 0 ? `${bytes((rate_hz * ring.message_bytes) / ring.messages)}/s` : "");
+  setText(byId("rate-more"), ring.messages > 0 ? `${bytes((rateOf(statistics) * ring.message_bytes) / ring.messages)}/s` : "");
   setText(byId("held-seconds"), ring.oldest_age_s === null ? "" : duration(ring.oldest_age_s));
-  setText(byId("held-more"), `${ring.oldest_age_s === null ? "" : " · "}${count(ring.messages)} of ${plural(ring.max_messages, "message")}`);
+  const isAnew = ring.messages > 0 && ring.newest_pulse_id < ring.oldest_pulse_id;
+  const held = `${count(ring.messages)} of ${plural(ring.max_messages, "message")}${isAnew ? " · pulse ids began anew" : ""}`;
+  setText(byId("held-more"), `${ring.oldest_age_s === null ? "" : " · "}${held}`);
   const share = (100 * ring.memory_used_bytes) / ring.memory_limit_bytes;
   setText(byId("memory"), bytes(ring.memory_used_bytes));
   setText(byId("memory-more"), `${percent(share)} of ${bytes(ring.memory_limit_bytes)}`);

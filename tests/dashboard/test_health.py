@@ -64,6 +64,16 @@ def call(browser: Browser, beam: Feed) -> Iterator[Callable[..., Any]]:
             "All pulses of the last 29 s are held. 0 lost. The memory is full before 6,000 messages are reached.",
         ),
         (seen(gaps=1), "warn", "All pulses of the last 60 s are held. 0 lost. But 1 pulse of the last 1,000 never came."),
+        (
+            seen(gaps=44_244),
+            "warn",
+            "All pulses of the last 60 s are held. 0 lost. But 44,244 pulses never came: their ids jump.",
+        ),
+        (
+            seen(clients=[SLOW | {"lag_messages": 6005}]),
+            "bad",
+            "DAQ is overtaken: 5 pulses that it has not read are no longer held.",
+        ),
         (seen(clients=[SLOW]), "warn", "DAQ is 55 s behind and falls further back: soon it loses pulses."),
         (seen(clients=[SLOW | {"falling": False}]), "good", "All pulses of the last 60 s are held. 0 lost."),
         (seen({"messages": 5501}, clients=[SLOW]), "good", "All pulses that came are held: 5,501 in 60 s. 0 lost."),
