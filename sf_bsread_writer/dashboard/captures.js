@@ -96,7 +96,7 @@ function fillLine(line, capture) {
   button.hidden = !UNDER_WAY.includes(capture.state);
   button.setAttribute("aria-label", `Cancel ${capture.file}`);
   const reasons = [capture.shortfall, capture.reason].filter((text) => text);
-  setText(why, reasons.join(" "));
+  setText(why, reasons.join("; "));
   why.hidden = reasons.length === 0;
 }
 
