@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def test_numbers_of_buffer_and_writer_are_those_of_the_moment_and_their_names_ar
         buffer_of(source.address, "--rest_port", 0, "-b", 50, "--memory_limit", "64M") as buffer,
         writer_of(buffer.address, tmp_path / "a.h5") as writer,
     ):
+        begun_s = time.time()
         source.send_range(101, 160)
         buffer.wait_until_it_holds(newest=160)
         writer.put("/start_pulse_id/121")
@@ -75,6 +77,8 @@ def test_numbers_of_buffer_and_writer_are_those_of_the_moment_and_their_names_ar
         assert held[f"sf_bsread_buffer_info['{source.address}', '{__version__}']"] == 1
         assert held["sf_bsread_buffer_received_messages_total"] == 60
         assert (held["sf_bsread_buffer_messages"], held["sf_bsread_buffer_oldest_pulse_id"]) == (50, 111)
+        oldest_s, newest_s = (held[f"sf_bsread_buffer_{which}_message_timestamp_seconds"] for which in ("oldest", "newest"))
+        assert begun_s - 1 < oldest_s <= newest_s < time.time() + 1
         assert held["sf_bsread_buffer_clients"] == 1
         assert held["sf_bsread_buffer_refused_clients_total['too many']"] == 0
         writer.put("/stop_pulse_id/160")

@@ -24,7 +24,8 @@ def metrics_of(relay: Relay) -> Iterator[Metric]:
     yield counter_by("reason", _P + "dropped_messages", "Messages that were not passed on.", source.dropped)
     yield counter(_P + "unfinished_messages", "Messages that a lost connection cut off.", source.unfinished)
     yield counter_by("kind", _P + "anomalies", "Anomalies of the stream, with --analyzer.", source.anomalies)
-    newest_s = None if now.newest_age_s is None else time.time() - now.newest_age_s
+    oldest_s, newest_s = (None if age_s is None else time.time() - age_s for age_s in (now.oldest_age_s, now.newest_age_s))
+    yield gauge(_P + "oldest_message_timestamp_seconds", "When the oldest message that can be replayed arrived.", oldest_s)
     yield gauge(_P + "newest_message_timestamp_seconds", "When the newest message arrived.", newest_s)
     yield gauge(_P + "oldest_pulse_id", "Oldest pulse that can be replayed.", ring.oldest_pulse_id)
     yield gauge(_P + "newest_pulse_id", "Newest pulse.", ring.newest_pulse_id)
