@@ -93,7 +93,7 @@ def test_a_real_prometheus_reads_a_real_chain_and_answers_all_that_the_dashboard
         source.send_range(1, 50)
         writer.put("/start_pulse_id/1")
         text = CONFIGURATION.read_text(encoding="utf-8")
-        for port, real in ((8083, buffer.url), (9555, writer.url)):
+        for port, real in ((9555, buffer.url), (8083, writer.url)):
             assert f"127.0.0.1:{port}" in text
             text = text.replace(f"127.0.0.1:{port}", real.removeprefix("http://"))
         (tmp_path / "prometheus.yml").write_text(
