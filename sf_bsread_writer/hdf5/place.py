@@ -187,7 +187,7 @@ class Room:
     def _full(self) -> OutputError:
         if not self._min_free_bytes:
             return coded_error(errno.ENOSPC, "write on", self._path)
-        kept = f"{self._min_free_bytes / 1e6:g} MB"
+        kept = f"{self._min_free_bytes / 1e6:,.1f} MB"
         error = OutputError(
             f"cannot write on {self._path}: the disk would have less than {kept} left, which --min_free keeps free; "
             f"{_ADVICE[errno.ENOSPC]}"
