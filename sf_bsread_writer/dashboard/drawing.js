@@ -71,9 +71,11 @@ export function valueAxis(values, more = {}) {
 
 const LABEL_PX = 105; // of eleven digits, and some room
 
-/** An axis of pulse ids or of indices: whole numbers as they are, as many as can be read. */
-export const wholeAxis = (target, title, more = {}) =>
-  axis(title, { tickformat: "d", tickangle: 0, nticks: Math.max(2, Math.floor(target.clientWidth / LABEL_PX)), exponentformat: "none", ...more });
+/** An axis of pulse ids or of indices: whole numbers as they are, as many as can be read; on a narrow screen they may turn. */
+export function wholeAxis(target, title, more = {}) {
+  const labels = Math.floor(target.clientWidth / LABEL_PX);
+  return axis(title, { tickformat: "d", tickangle: labels < 3 ? "auto" : 0, nticks: Math.max(2, labels), exponentformat: "none", ...more });
+}
 
 let revision = 0;
 

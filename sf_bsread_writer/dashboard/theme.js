@@ -7,8 +7,7 @@
 
   const ofSystem = () => (system.matches ? "dark" : "light");
 
-  function apply() {
-    const theme = chosen ?? ofSystem();
+  function apply(theme = chosen ?? ofSystem()) {
     document.documentElement.dataset.theme = theme;
     const button = document.getElementById("theme");
     if (button !== null) button.textContent = theme === "dark" ? "☀ Light" : "☾ Dark";
@@ -29,7 +28,9 @@
     chosen = localStorage.getItem(KEY);
   } catch {}
   apply();
-  system.addEventListener("change", apply);
+  system.addEventListener("change", () => apply());
+  window.addEventListener("beforeprint", () => apply("light")); // paper is
+  window.addEventListener("afterprint", () => apply());
   document.addEventListener("DOMContentLoaded", () => {
     apply();
     document.getElementById("theme").addEventListener("click", change);

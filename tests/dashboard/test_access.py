@@ -74,6 +74,17 @@ def test_the_look_that_was_chosen_is_remembered(page: Dashboard) -> None:
     assert brightness(page) < 150
 
 
+def test_it_is_printed_as_paper_is(page: Dashboard) -> None:
+    page.page.click("#theme")
+    page.page.evaluate(
+        "() => addEventListener('beforeprint', () => { document.title = getComputedStyle(document.body).backgroundColor })"
+    )
+    page.page.pdf()
+    printed = page.page.title()
+    assert sum(map(int, re.findall(r"\d+", printed)[:3])) > 600
+    assert brightness(page) < 150
+
+
 @pytest.mark.parametrize("look", [{"viewport": {"width": 360, "height": 640}}], ids=["narrow"])
 def test_a_narrow_screen_needs_no_scrolling_sideways(page: Dashboard) -> None:
     for channel, kind in (("SCALAR", "trend"), ("IMAGE", "image")):
