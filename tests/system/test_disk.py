@@ -1,6 +1,7 @@
 """What the disk does to an acquisition: it is full, sooner or later, cannot be written to, fails, is slow, or never answers."""
 
 import errno
+import re
 import resource
 import shutil
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,14 @@ def assert_can_be_recovered(path: Path, pulse_ids: Sequence[int]) -> None:
     assert not path.exists()
     assert main(["recover", str(partial_path(path))]) == ExitCode.COMPLETE
     assert_has_images(path, pulse_ids)
+
+
+def assert_says_what_is_left(writer: Writer) -> None:
+    """The last flush that it knows to have ended may be the one before that which the journal has."""
+    left = re.escape(f" is left in {partial_path(writer.path)}, for `sf_bsread recover`")
+    said = re.search(rf"the file is not finished: what it got(?: until pulse (\d+))?{left}", writer.program.output)
+    assert said is not None, writer.program.output
+    assert int(said[1] or 0) in (0, *IMAGES)
 
 
 def assert_ends_where_it_says(writer: Writer, reason: str) -> Report:
@@ -171,10 +180,8 @@ def test_a_disk_that_fails_leaves_what_was_flushed_and_says_where(images: Buffer
         wait_until(lambda: flushed_bytes(writer.path) > len(IMAGES) * IMAGE_BYTES, "all to be flushed")
         disk.fail(errno.EIO)
         assert writer.program.wait_for_exit(timeout_s=PROMPTLY_S) == ExitCode.OUTPUT
-        assert (
-            "Input/output error; the disk or the file server reports an error; see the system's log; the file is not finished: "
-            f"what it got until pulse {IMAGES[-1]} is left in {partial_path(writer.path)}, for `sf_bsread recover`"
-        ) in writer.program.output
+        assert "Input/output error; the disk or the file server reports an error; see the system's log; " in writer.program.output
+        assert_says_what_is_left(writer)
         assert_can_be_recovered(writer.path, IMAGES)
 
 
@@ -239,5 +246,5 @@ def test_a_disk_that_never_answers_does_not_keep_the_writer(images: Buffer, fold
             assert writer.get(end) is None
         assert writer.program.wait_for_exit(timeout_s=PROMPTLY_S) == ExitCode.OUTPUT
         assert "[ERROR] Ended without waiting any longer: the disk does not answer" in writer.program.output
-        assert f"what it got until pulse {IMAGES[-1]} is left in {partial_path(writer.path)}" in writer.program.output
+        assert_says_what_is_left(writer)
     assert_can_be_recovered(writer.path, IMAGES)
