@@ -179,6 +179,8 @@ class CaptureService:
             raise StateError("this buffer is about to end")
 
     async def _place(self, file: str) -> Path:
+        if not await self._do(self._root.is_dir):  # a writer would make it anew, where it was mounted perhaps
+            raise StateError(f"the folder {self._root} of --capture_root is gone; mount it, or make it again")
         path = await self._do(lambda: self._destination.resolve(file))
         self._check_time()
         if path is None:
@@ -296,6 +298,10 @@ class CaptureService:
             outcome=report.outcome,
             reason=report.reason,
         )
+        if report.moved_aside is not None:
+            for earlier in self._jobs.values():
+                if earlier is not job and earlier.capture.file == report.output_file:
+                    earlier.set(file=report.moved_aside)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -124,6 +124,20 @@ def test_a_writer_that_cannot_start_is_told_of_and_the_next_one_may(tmp_path: Pa
 
 
 @pytest.mark.system
+def test_a_root_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    root = tmp_path / "captures"
+    with ZmqSource() as source, buffer_with(source, root, "--memory_limit", "64M") as buffer:
+        send_big(source, buffer, range(1, 11))
+        root.rmdir()
+        refused = httpx.post(f"{buffer.url}/captures", json={"last_s": 1000})
+        assert (refused.status_code, refused.json()["detail"]) == (
+            409,
+            f"the folder {root} of --capture_root is gone; mount it, or make it again",
+        )
+        assert not root.exists()
+
+
+@pytest.mark.system
 def test_a_folder_that_is_replaced_by_a_link_out_of_the_root_gets_no_file(tmp_path: Path) -> None:
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -96,7 +96,8 @@ def test_one_file_is_written_by_one_capture_at_a_time_and_an_earlier_one_moved_a
     assert_holds(root / "live.h5", range(58, 61))
     assert client.delete(url).json() == ended.json()
     assert over(client, client.post("/captures", json={**wanted, "stop_pulse_id": 60}).json()["url"])["state"] == "finished"
-    assert (root / "live.h5.1").exists()
+    assert_holds(root / "live.h5.1", range(58, 61))
+    assert client.get(url).json()["file"] == f"{root}/live.h5.1"
 
 
 @pytest.mark.parametrize(
