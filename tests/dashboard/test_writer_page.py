@@ -169,6 +169,7 @@ def test_without_a_stream_it_says_what_it_waits_for(watch: Watch, free_port: int
         shows(page, "health-text", "Waiting for a start, and not connected to the stream: trying again …")
         shows(page, "held", f"Not connected to tcp://127.0.0.1:{free_port}: trying again.")
         shows(page, "commands", re.compile(r"/start_now\n"))
+        page.close()  # before the writer is gone that it would go on asking
 
 
 @pytest.mark.parametrize("look", [{"color_scheme": "dark", "viewport": {"width": 360, "height": 740}}], ids=["dark and narrow"])
