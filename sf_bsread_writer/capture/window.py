@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import StateError
 from sf_bsread_writer.model import NS_PER_S
-from sf_bsread_writer.ring.log import Log
+from sf_bsread_writer.ring.log import Log, restarts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +90,8 @@ def _age(log: Log, sequence: int, now_ns: int) -> str:
 
 def _newest_time(ids: NDArray[np.int64]) -> int:
     """Index of the message with which the counter began the last time, 0 if it did not among these."""
-    for fall in reversed((np.flatnonzero(ids[1:] < ids[:-1]) + 1).tolist()):
-        is_late = fall + 1 == len(ids) or ids[fall - 1] <= ids[fall + 1]
-        if not is_late:
-            return int(fall)
-    return 0
+    begins = restarts(ids)
+    return int(begins[begins + 1 < len(ids)].max(initial=0))  # the last message may be only late: the next one tells
 
 
 def _step(ids: NDArray[np.int64]) -> int:

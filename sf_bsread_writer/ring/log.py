@@ -145,11 +145,10 @@ class Log:
         if not count:
             return self._time_begin
         ids = self._table[_PULSE_ID, self._head : min(self._head + count + 2, self._tail)]
-        falls = np.flatnonzero(ids[1 : count + 1] < ids[:-1][:count]) + 1
-        for fall in reversed(falls.tolist()):
-            is_late = fall + 1 < len(ids) and ids[fall - 1] <= ids[fall + 1]
-            if not is_late:
-                return int(ids[fall])
+        begins = restarts(ids)
+        begins = begins[begins <= count]
+        if len(begins):
+            return int(ids[begins[-1]])
         return int(ids[0]) if self._time_begin is None else self._time_begin
 
     def find_arrival(self, arrival_ns: int, *, oldest: int | None = None) -> int:
@@ -178,3 +177,12 @@ def late(pulse_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         before, these, behind = pulse_ids[:-2], pulse_ids[1:-1], pulse_ids[2:]
         late[1:-1] = (these < before) & (before <= behind)
     return late
+
+
+def restarts(pulse_ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Places of the messages with which the counter started over: lower than the one before, and none that is only `late`.
+
+    The last message may still turn out to be that: the next one tells.
+    """
+    falls = np.flatnonzero(pulse_ids[1:] < pulse_ids[:-1]) + 1
+    return falls[~late(pulse_ids)[falls]]
