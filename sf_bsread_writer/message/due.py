@@ -126,13 +126,24 @@ def _shortest(period: int, phases: Ids) -> tuple[int, Ids]:
     return period, phases
 
 
+def rule_of(channel: Channel) -> Rule:
+    """When one channel is due."""
+    return channel.modulo, channel.offset % channel.modulo
+
+
+def is_due(ids: Ids, modulo: int | Ids, phase: int | Ids) -> NDArray[np.bool_]:
+    """Which of these pulses are due by one rule, or by several: the three are broadcast together."""
+    due: NDArray[np.bool_] = np.equal((ids - phase) % modulo, 0)
+    return due
+
+
 EVERY = Due(((1, 0),))
 NEVER = Due(())
 
 
 def due_pulses(channels: Iterable[Channel]) -> Due:
     """For which pulses a source of these channels sends a message. Without channels nothing can be said: every pulse."""
-    rules = {(channel.modulo, channel.offset) for channel in channels}
+    rules = set(map(rule_of, channels))
     return EVERY if not rules or any(modulo == 1 for modulo, _ in rules) else Due(tuple(rules))
 
 

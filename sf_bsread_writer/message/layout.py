@@ -8,7 +8,7 @@ All offsets of a layout count from the **body** of a message: the first byte aft
 header's length changes with the digits of pulse id and time while nothing behind it does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -202,6 +202,11 @@ class Run:
         body = int(self.bodies[index])
         places = zip(layout.frame_starts.tolist(), layout.frame_ends.tolist(), strict=True)
         return [self._main_frame(index), *(self.view[body + start : body + end] for start, end in places)]
+
+    def by_layout(self) -> Iterator[tuple[Layout, NDArray[np.intp]]]:
+        """Each layout that messages of this run have, with the indices of these messages, ascending."""
+        for index in np.unique(self.layout_index).tolist():
+            yield self.layouts[index], np.flatnonzero(self.layout_index == index)
 
     def slice(self, start: int, stop: int) -> Self:
         """Messages start..stop (stop exclusive) of this run, in the same memory; layouts that are no longer used stay listed."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sf_bsread_writer.errors import MessageError
 from sf_bsread_writer.message.compression import bitshuffle_chunk, decompress, is_missing_payload, lz4_chunk
 from sf_bsread_writer.message.decode import decode_string
-from sf_bsread_writer.message.due import EVERY, Due, at_a_change, due_pulses
+from sf_bsread_writer.message.due import EVERY, Due, Rule, at_a_change, due_pulses, is_due, rule_of
 from sf_bsread_writer.message.headers import Channel, DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
 from sf_bsread_writer.message.types import Compression
@@ -61,9 +61,8 @@ class Analyzer:
         That a channel's value is missing is told the first time only, and counted always.
         """
         found = self._headers(run) + self._pulse_ids(run)
-        for index in np.unique(run.layout_index).tolist():
-            rows = np.flatnonzero(run.layout_index == index)
-            found += self._values(run, run.layouts[index], rows)
+        for layout, rows in run.by_layout():
+            found += self._values(run, layout, rows)
         for anomaly in found:
             self.counts[anomaly.kind] += anomaly.count
         return [anomaly for anomaly in found if anomaly.text]
@@ -106,12 +105,12 @@ class Analyzer:
         facts = self._facts(layout)
         first = f"at pulse {run.pulse_ids[rows[0]]}"
         found = [Anomaly(kind=kind, text=f"{text} {first}", count=len(rows)) for kind, text in facts.faults]
-        due: dict[tuple[int, int], NDArray[np.intp]] = {}
+        due: dict[Rule, NDArray[np.intp]] = {}
         for channel in facts.absent:
-            when = _when(channel)
-            if when not in due:
-                due[when] = rows[_is_due(run.pulse_ids[rows], *when)]
-            found += self._missing(channel, run.pulse_ids[due[when]])
+            rule = rule_of(channel)
+            if rule not in due:
+                due[rule] = rows[is_due(run.pulse_ids[rows], *rule)]
+            found += self._missing(channel, run.pulse_ids[due[rule]])
         for number in facts.looked_at:
             found += self._content(run, layout, number, rows)
         return found
@@ -143,7 +142,7 @@ class Analyzer:
             text = f"channel {channel.name!r} at pulse {run.pulse_ids[row]}: {problem}"
             found.append(Anomaly(kind=DAMAGED, text=text, count=len(damaged)))
         pulse_ids = run.pulse_ids[missing]
-        return found + self._missing(channel, pulse_ids[_is_due(pulse_ids, *_when(channel))])
+        return found + self._missing(channel, pulse_ids[is_due(pulse_ids, *rule_of(channel))])
 
     def _facts(self, layout: Layout) -> "_Facts":
         facts = self._known.get(layout)
@@ -171,15 +170,6 @@ def _out_of_step(before: int, pulse_id: int, missed: int) -> Anomaly:
         return Anomaly(kind=DECREASING, text=f"pulse {pulse_id} came after {before}, {before - pulse_id} back")
     text = f"pulse {pulse_id} came after {before}: {missed} pulses in between were skipped"
     return Anomaly(kind=SKIPPED, text=text, count=missed)
-
-
-def _when(channel: Channel) -> tuple[int, int]:
-    """Modulo and offset, the offset below the modulo."""
-    return channel.modulo, channel.offset % channel.modulo
-
-
-def _is_due(pulse_ids: NDArray[np.int64], modulo: int, offset: int) -> NDArray[np.bool_]:
-    return np.equal((pulse_ids - offset) % modulo, 0)
 
 
 def _facts_of(layout: Layout) -> _Facts:

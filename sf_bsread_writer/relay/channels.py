@@ -99,9 +99,8 @@ class _Tallies:
 
     def take(self, first: int, run: Run) -> bool:
         """The messages of a run. Always True."""
-        indices, last_rows = np.unique(run.layout_index[::-1], return_index=True)
-        for index in indices[np.argsort(last_rows)].tolist():  # the newest first, of which most values are taken
-            layout, rows = run.layouts[index], np.flatnonzero(run.layout_index == index)
+        newest_first = sorted(run.by_layout(), key=lambda part: -part[1][-1])  # of the newest most values are taken
+        for layout, rows in newest_first:
             try:
                 _ = layout.present
             except MessageError:

@@ -89,9 +89,8 @@ class Presence:
     def take(self, first: int, run: Run) -> bool:
         """The messages of a run; False when they have had so many data headers that the map is to end here."""
         numbers = np.empty(len(run), np.int64)
-        for index in np.unique(run.layout_index).tolist():
-            rows = np.flatnonzero(run.layout_index == index)
-            numbers[rows] = self._patterns_of(run, run.layouts[index], rows)
+        for layout, rows in run.by_layout():
+            numbers[rows] = self._patterns_of(run, layout, rows)
         self._ids.append(run.pulse_ids.copy())
         self._numbers.append(numbers)
         return len(self._headers) < _MOST_HEADERS

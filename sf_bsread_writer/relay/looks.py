@@ -210,8 +210,7 @@ class _Search:
     def take(self, first: int, run: Run) -> bool:
         """Newest run first; False when it is found. Raises `UsageError` if it is of another kind there."""
         best: tuple[int, int] | None = None  # row, and number of the channel there
-        for index in np.unique(run.layout_index).tolist():
-            layout = run.layouts[index]
+        for layout, rows in run.by_layout():
             try:
                 header = layout.channels
             except MessageError:
@@ -220,7 +219,6 @@ class _Search:
             if number is None:
                 continue
             self.is_known = True
-            rows = np.flatnonzero(run.layout_index == index)
             there = rows[present(run, layout, rows, number)]
             if len(there) and (best is None or there[-1] > best[0]):
                 best = int(there[-1]), number

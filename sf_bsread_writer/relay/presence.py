@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from sf_bsread_writer.message.due import Due, due_pulses
+from sf_bsread_writer.message.due import Due, due_pulses, is_due, rule_of
 from sf_bsread_writer.message.headers import Channel, DataHeader
 from sf_bsread_writer.message.layout import Layout, Run
 from sf_bsread_writer.message.types import Compression
@@ -24,7 +24,7 @@ class Rules:
     """When each of some channels is due: as few different rules as they have."""
 
     def __init__(self, channels: Sequence[Channel]) -> None:
-        pairs = np.array([(channel.modulo, channel.offset % channel.modulo) for channel in channels], np.int64)
+        pairs = np.array([rule_of(channel) for channel in channels], np.int64)
         self._set(pairs.reshape(-1, 2))
 
     def _set(self, pairs: NDArray[np.int64]) -> None:
@@ -43,15 +43,11 @@ class Rules:
 
     def due(self, pulse_ids: NDArray[np.int64], rule: int) -> NDArray[np.bool_]:
         """Which of these pulses are due by one rule."""
-        modulo, offset = self._pairs[rule].tolist()
-        due: NDArray[np.bool_] = np.equal((pulse_ids - offset) % modulo, 0)
-        return due
+        return is_due(pulse_ids, *self._pairs[rule])
 
     def each(self, pulse_ids: NDArray[np.int64], numbers: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Which of these pulses are due for the channels at these places, shape (pulses, numbers)."""
-        modulos, offsets = self._pairs[self.of_channel[numbers]].T
-        due: NDArray[np.bool_] = np.equal((pulse_ids[:, None] - offsets) % modulos, 0)
-        return due
+        return is_due(pulse_ids[:, None], *self._pairs[self.of_channel[numbers]].T)
 
     def count(self, pulse_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many of these pulses are due by each rule, shape (rules,)."""
@@ -83,11 +79,6 @@ def facts_of(header: DataHeader) -> Facts:
         elements = np.array([-1 if channel.is_string else prod(channel.shape) for channel in channels], np.int64)
         facts = _known[header] = Facts(Rules(channels), due_pulses(channels), compressed, elements)
     return facts
-
-
-def is_due(channel: Channel, pulse_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """In which of these pulses this channel is due."""
-    return np.equal((pulse_ids - channel.offset % channel.modulo) % channel.modulo, 0)
 
 
 def present(run: Run, layout: Layout, rows: NDArray[np.intp], number: int) -> NDArray[np.bool_]:

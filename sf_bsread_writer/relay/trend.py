@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from sf_bsread_writer.errors import AbsentError, MessageError
 from sf_bsread_writer.message.decode import decode_value
+from sf_bsread_writer.message.due import is_due, rule_of
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.layout import Layout, Run
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.relay.kinds import check_kind, kind_of
-from sf_bsread_writer.relay.presence import is_due, items, present
+from sf_bsread_writer.relay.presence import items, present
 from sf_bsread_writer.relay.thinning import plain, thin
 
 
@@ -55,16 +56,15 @@ class Gathering:
         self._messages += len(run)
         here = ((first, int(run.pulse_ids[0])), (first + len(run) - 1, int(run.pulse_ids[-1])))
         self._ends = (min(*self._ends, *here), max(*self._ends, *here)) if self._ends else here
-        for index in np.unique(run.layout_index).tolist():
-            rows = np.flatnonzero(run.layout_index == index)
-            if (number := self._place(run.layouts[index], first + int(rows[-1]))) is not None:
-                self._take(first, run, run.layouts[index], rows, number)
+        for layout, rows in run.by_layout():
+            if (number := self._place(layout, first + int(rows[-1]))) is not None:
+                self._take(first, run, layout, rows, number)
         return True
 
     def describe(self, first: int, run: Run) -> bool:
         """Only what kind of channel it is, from a run of earlier messages; True as long as that is not known."""
-        for index in np.unique(run.layout_index).tolist():
-            self._place(run.layouts[index], first + int(np.flatnonzero(run.layout_index == index)[-1]))
+        for layout, rows in run.by_layout():
+            self._place(layout, first + int(rows[-1]))
         return not self.is_known
 
     def trend(self, points: int) -> Trend:
@@ -103,7 +103,7 @@ class Gathering:
         self._present += int(np.count_nonzero(is_there))
         if kind_of(channel) != "scalar":
             return
-        wanted = is_there | is_due(channel, run.pulse_ids[rows])
+        wanted = is_there | is_due(run.pulse_ids[rows], *rule_of(channel))
         values, valid = _values(run, layout, rows[wanted], number)
         self._parts.append((rows[wanted] + first, run.pulse_ids[rows[wanted]], values, valid & is_there[wanted]))
 
