@@ -162,7 +162,9 @@ class _Map:
 
     def __init__(self, patterns: Sequence[_Pattern], ids: NDArray[np.int64], numbers: NDArray[np.int64], parts: int) -> None:
         used = {number: patterns[number] for number in np.unique(numbers).tolist() if number != _UNDECODABLE}
-        steps = [pattern.header.facts.due.step for pattern in used.values()]
+        dues = [pattern.header.facts.due for pattern in used.values()]
+        # Messages may come in pulses that are not due: both these and those that are have a place in the map.
+        steps = [gcd(due.step, int(ids[-1]) - due.rules[0][1]) for due in dues]
         self.step = gcd(*steps, int(np.gcd.reduce(ids[-1] - ids))) or 1
         begin = int(np.searchsorted(ids, ids[-1] - (MOST_PULSES - 1) * self.step))
         self.ids, self.numbers = ids[begin:], numbers[begin:]

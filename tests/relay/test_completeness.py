@@ -7,7 +7,7 @@ from math import gcd
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sf_bsread_writer.message.due import due_pulses
@@ -93,11 +93,17 @@ def gaps_of(messages: Sequence[Sent]) -> list[int]:
     return gaps
 
 
+EVEN = (replace(A, name="C0", modulo=2),)
+
+
 @given(streams(), st.integers(1, 30))
+@example([Sent(1, EVEN, frozenset()), Sent(3, EVEN, frozenset())], 1)  # in no pulse that is due: the one between is, and lacks
 def test_it_is_what_a_plain_reading_finds(messages: list[Sent], parts: int) -> None:
     found = map_of(messages, parts=parts)
     first, last = messages[0].pulse_id, messages[-1].pulse_id
-    step = gcd(*(due_pulses(each.channels).step for each in messages), *(last - each.pulse_id for each in messages))
+    dues = [due_pulses(each.channels) for each in messages]
+    phases = [span.first for due in dues if (span := due.within(0, 2**61)) is not None]
+    step = gcd(*(due.step for due in dues), *(last - id_ for id_ in [*phases, *(each.pulse_id for each in messages)]))
     assert (found.first_pulse_id, found.last_pulse_id, found.step, found.messages) == (first, last, step, len(messages))
     assert len(found.stream) <= parts
     span = found.pulses_per_part * step
