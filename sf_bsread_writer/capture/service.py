@@ -198,8 +198,7 @@ class CaptureService:
             assert asked.start_pulse_id is not None
             assert asked.stop_pulse_id is not None
             window = of_pulses(ring.log, ring.oldest, first=asked.start_pulse_id, last=asked.stop_pulse_id)
-        now = ring.statistics()
-        held = Held(oldest_pulse_id=now.oldest_pulse_id, newest_pulse_id=now.newest_pulse_id, messages=now.messages)
+        held = msgspec.convert(ring.statistics(), Held, from_attributes=True)
         return window, held, ring.hold(window.sequence)
 
     def _remember(self, job: Job) -> None:

@@ -7,7 +7,7 @@ before it is decoded, and what takes long is done in a thread, in at most `_MOST
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,33 +37,22 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Shown(Generic[_Result]):
     """One value: of which channel, of which pulse, and what is to be drawn of it."""
 
     channel: Channel
     pulse_id: int
     global_timestamp_ns: int
+    drawn: _Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownTrace(Shown):
-    """A waveform."""
-
-    trace: Trace
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShownImage(Shown):
-    """An image."""
-
-    picture: Picture
-
-
-@dataclass(frozen=True, slots=True)
 class _Place:
     """Where a value lies: in the message with this sequence number, from ``start`` to ``stop`` (exclusive) in its segment."""
 
-    shown: Shown
+    channel: Channel
+    pulse_id: int
+    global_timestamp_ns: int
     sequence: int
     start: int
     stop: int
@@ -98,19 +87,13 @@ class Looks:
             self._check_left(stop)
         return await self._in_a_thread(lambda: gathering.trend(points))
 
-    async def trace(self, name: str, *, pulse_id: int | None, points: int) -> ShownTrace:
+    async def trace(self, name: str, *, pulse_id: int | None, points: int) -> Shown[Trace]:
         """The newest value of a waveform, or that of one pulse."""
-        shown, trace = await self._value(name, pulse_id, "waveform", lambda values: trace_of(values, points))
-        return ShownTrace(
-            channel=shown.channel, pulse_id=shown.pulse_id, global_timestamp_ns=shown.global_timestamp_ns, trace=trace
-        )
+        return await self._value(name, pulse_id, "waveform", lambda values: trace_of(values, points))
 
-    async def image(self, name: str, *, pulse_id: int | None, pixels: int) -> ShownImage:
+    async def image(self, name: str, *, pulse_id: int | None, pixels: int) -> Shown[Picture]:
         """The newest value of an image, or that of one pulse."""
-        shown, picture = await self._value(name, pulse_id, "image", lambda values: picture_of(values, pixels))
-        return ShownImage(
-            channel=shown.channel, pulse_id=shown.pulse_id, global_timestamp_ns=shown.global_timestamp_ns, picture=picture
-        )
+        return await self._value(name, pulse_id, "image", lambda values: picture_of(values, pixels))
 
     async def completeness(self, *, messages: int, parts: int, search: str, rows: int) -> Completeness:
         """What is missing in the last so many messages."""
@@ -147,19 +130,20 @@ class Looks:
 
     async def _value(
         self, name: str, pulse_id: int | None, kind: Kind, reduce: Callable[[NDArray[Any]], _Result]
-    ) -> tuple[Shown, _Result]:
+    ) -> Shown[_Result]:
         async with self._threads:  # before the copy is taken: those who wait have none
             place, payload = await self._payload(name, pulse_id, kind)
 
             def work() -> _Result:
-                value = decode_value(place.shown.channel, payload)
+                value = decode_value(place.channel, payload)
                 assert isinstance(value, np.ndarray)
                 return reduce(value)
 
             try:
-                return place.shown, await asyncio.to_thread(work)
+                drawn = await asyncio.to_thread(work)
             except MessageError as error:
-                raise UsageError(f"the value of pulse {place.shown.pulse_id} is damaged: {error}") from None
+                raise UsageError(f"the value of pulse {place.pulse_id} is damaged: {error}") from None
+        return Shown(channel=place.channel, pulse_id=place.pulse_id, global_timestamp_ns=place.global_timestamp_ns, drawn=drawn)
 
     async def _payload(self, name: str, pulse_id: int | None, kind: Kind) -> tuple[_Place, bytearray]:
         for _ in range(_MOST_TRIES):
@@ -233,6 +217,12 @@ class _Search:
                 f"channel {channel.name!r:.200} has {channel.value_bytes} bytes; at most {MOST_SHOWN_BYTES} are shown"
             )
         start = int(run.bodies[row] + layout.value_starts[number])
-        shown = Shown(channel=channel, pulse_id=int(run.pulse_ids[row]), global_timestamp_ns=int(run.global_timestamps_ns[row]))
-        self.found = _Place(shown, first + row, start, start + int(layout.value_lengths[number]))
+        self.found = _Place(
+            channel=channel,
+            pulse_id=int(run.pulse_ids[row]),
+            global_timestamp_ns=int(run.global_timestamps_ns[row]),
+            sequence=first + row,
+            start=start,
+            stop=start + int(layout.value_lengths[number]),
+        )
         return False

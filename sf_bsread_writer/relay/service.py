@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from sf_bsread_writer.errors import SetupError, StateError
 from sf_bsread_writer.logs import Complaints
 from sf_bsread_writer.relay.channels import Seen
 from sf_bsread_writer.relay.clock import ArrivalClock
-from sf_bsread_writer.relay.config import ALL_INTERFACES, BufferConfig
+from sf_bsread_writer.relay.config import ALL_INTERFACES, LOOPBACK, BufferConfig
 from sf_bsread_writer.relay.ingest import Ingest, IngestStatistics
 from sf_bsread_writer.relay.looks import Looks
 from sf_bsread_writer.relay.outbox import CopyBudget
@@ -38,7 +40,7 @@ from sf_bsread_writer.zmtp.peer import Connection
 
 logger = logging.getLogger(__name__)
 
-_LOOPBACK = {ALL_INTERFACES: "127.0.0.1", "::": "::1"}
+_LOOPBACK = {ALL_INTERFACES: LOOPBACK, "::": "::1"}
 
 LIST_S = 0.2
 """As long as a list of the clients counts as new: making it costs the same however many ask for it."""
@@ -260,17 +262,7 @@ def _listed(clients: Sequence[ClientStatistics], now_ns: int) -> ClientList:
     """What clients are told of each other."""
     behind = sorted(range(len(clients)), key=lambda index: clients[index].lag_messages, reverse=True)
     told = [clients[index] for index in sorted(behind[:MOST_LISTED])]
-    listed = tuple(
-        ListedClient(
-            name=client.name,
-            address=client.address,
-            sent_messages=client.sent_messages,
-            lag_messages=client.lag_messages,
-            lag_s=client.lag_s,
-            lost_messages=client.lost_messages,
-        )
-        for client in told
-    )
+    listed = msgspec.convert(told, tuple[ListedClient, ...], from_attributes=True)
     return ClientList(now_ns=now_ns, connected=len(clients), clients=listed)
 
 

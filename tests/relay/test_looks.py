@@ -13,8 +13,8 @@ from sf_bsread_writer.errors import AbsentError, UsageError
 from sf_bsread_writer.message.headers import Channel
 from sf_bsread_writer.message.types import Compression, ValueType
 from sf_bsread_writer.relay import looks, reading
-from sf_bsread_writer.relay.looks import MOST_SHOWN_BYTES, Looks, ShownImage, ShownTrace
-from sf_bsread_writer.relay.picture import Picture, picture_of, trace_of
+from sf_bsread_writer.relay.looks import MOST_SHOWN_BYTES, Looks, Shown
+from sf_bsread_writer.relay.picture import Picture, Trace, picture_of, trace_of
 from sf_bsread_writer.relay.trend import Trend
 from sf_bsread_writer.ring.ring import Ring
 from sf_bsread_writer.testing.messages import message_of, time_of
@@ -41,11 +41,11 @@ def trend(ring: Ring, name: str = "A", *, after: int | None = None, points: int 
     return run(Looks(ring).trend(name, after=after, points=points))
 
 
-def trace(ring: Ring, name: str = "W", *, pulse_id: int | None = None, points: int = 1000) -> ShownTrace:
+def trace(ring: Ring, name: str = "W", *, pulse_id: int | None = None, points: int = 1000) -> Shown[Trace]:
     return run(Looks(ring).trace(name, pulse_id=pulse_id, points=points))
 
 
-def image(ring: Ring, name: str = "V", *, pulse_id: int | None = None, pixels: int = 64) -> ShownImage:
+def image(ring: Ring, name: str = "V", *, pulse_id: int | None = None, pixels: int = 64) -> Shown[Picture]:
     return run(Looks(ring).image(name, pulse_id=pulse_id, pixels=pixels))
 
 
@@ -112,9 +112,9 @@ def test_the_newest_image(compression: Compression, big_endian: bool) -> None:
     ring = ring_of([message_of(i, {"V": IMAGE + i}, channels=[channel]) for i in range(4)], memory=64 * MIB)
     found, expected = image(ring, pixels=512), picture_of(IMAGE + 3, 512)
     assert (found.channel, found.pulse_id, found.global_timestamp_ns) == (channel, 3, time_of(3))
-    np.testing.assert_array_equal(found.picture.pixels, expected.pixels)
-    assert replace(found.picture, pixels=expected.pixels) == expected
-    assert image(ring, pulse_id=1).picture.mean == pytest.approx(IMAGE.mean() + 1)
+    np.testing.assert_array_equal(found.drawn.pixels, expected.pixels)
+    assert replace(found.drawn, pixels=expected.pixels) == expected
+    assert image(ring, pulse_id=1).drawn.mean == pytest.approx(IMAGE.mean() + 1)
 
 
 def test_a_slow_channel_is_found_far_behind_the_newest_message() -> None:
@@ -123,7 +123,7 @@ def test_a_slow_channel_is_found_far_behind_the_newest_message() -> None:
                 for i in range(90, 350)]  # fmt: skip
     ring = ring_of(messages)
     found = trace(ring)
-    assert (found.channel, found.pulse_id, found.trace) == (slow, 100, trace_of(np.full(5, 100), 10))
+    assert (found.channel, found.pulse_id, found.drawn) == (slow, 100, trace_of(np.full(5, 100), 10))
 
 
 def test_a_compressed_payload_that_holds_nothing_is_no_value() -> None:
@@ -135,8 +135,8 @@ def test_a_compressed_payload_that_holds_nothing_is_no_value() -> None:
 
 def test_where_a_header_changes_each_value_is_what_its_own_says() -> None:
     ring = ring_of([message_of(1, {"W": np.arange(3)}), message_of(2, {"X": 1.0, "W": np.arange(2.0)}), message_of(3, {"W": 5})])
-    assert trace(ring, pulse_id=1).trace.values == [0, 1, 2]
-    assert trace(ring, pulse_id=2).trace.values == [0.0, 1.0]
+    assert trace(ring, pulse_id=1).drawn.values == [0, 1, 2]
+    assert trace(ring, pulse_id=2).drawn.values == [0.0, 1.0]
     with pytest.raises(UsageError, match="channel 'W' is a scalar, not a waveform; GET /trend shows it"):
         trace(ring)
     assert (trend(ring, "W").pulse_ids, trend(ring, "W").values) == ([3], [5])
@@ -144,7 +144,7 @@ def test_where_a_header_changes_each_value_is_what_its_own_says() -> None:
 
 def test_of_pulses_that_came_twice_the_newer_one_counts() -> None:
     ring = ring_of([message_of(1, {"W": np.full(2, i)}) for i in range(3)])
-    assert trace(ring, pulse_id=1).trace.values == [2, 2]
+    assert trace(ring, pulse_id=1).drawn.values == [2, 2]
 
 
 def test_a_damaged_value_is_told() -> None:
@@ -197,7 +197,7 @@ def test_a_channel_a_value_or_a_pulse_that_is_not_there() -> None:
 
 def test_each_kind_of_channel_is_shown_by_its_own_path() -> None:
     ring = ring_of([message_of(1, {"A": 1.0, "T": "text", "W": np.zeros(3), "V": np.zeros((3, 4)), "D": np.zeros((2, 3, 4))})])
-    assert image(ring, "D").picture.plane == "[0, :, :]"
+    assert image(ring, "D").drawn.plane == "[0, :, :]"
     for name, path in (("T", "/channels"), ("W", "/trace"), ("V", "/image"), ("D", "/image")):
         with pytest.raises(UsageError, match=f"channel '{name}' is an? .*, not a scalar; GET {path}"):
             trend(ring, name)
@@ -210,7 +210,7 @@ def test_each_kind_of_channel_is_shown_by_its_own_path() -> None:
 def test_messages_that_cannot_be_read_are_passed_by() -> None:
     good = message_of(1, {"W": np.arange(3)})
     ring = ring_of([good, [good[0], b"no header", *good[2:]], [*good, b"one more"]])
-    assert trace(ring).trace.values == [0, 1, 2]
+    assert trace(ring).drawn.values == [0, 1, 2]
     found = run(Looks(ring).completeness(messages=10, parts=1, search="", rows=10))
     assert (found.messages, found.undecodable, found.channels[0].missing) == (3, 2, 0)
 
@@ -243,7 +243,7 @@ def test_looks_hold_nothing_up_and_end_though_all_goes_meanwhile() -> None:
     trend, trace, image, completeness, channels = run(all_of_them())
     assert 0 < trend.messages <= 60
     assert set(trend.values) == {1.0}
-    assert (trace.trace.high, image.picture.mean) == (0.0, 0.0)
+    assert (trace.drawn.high, image.drawn.mean) == (0.0, 0.0)
     assert completeness.channels[0].missing == 0
     assert [channel.last_value for channel in channels.channels] == [1.0, None, None]
     assert ring.pool.statistics().used_segments == len({*ring.log.rows(ring.log.oldest, ring.next).serials.tolist()})

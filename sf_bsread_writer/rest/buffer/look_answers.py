@@ -1,12 +1,13 @@
 """The JSON bodies of the paths that show values: numbers that are NaN or infinite are null, bytes are base64."""
 
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 
 from sf_bsread_writer.relay.completeness import Completeness
-from sf_bsread_writer.relay.looks import ShownImage, ShownTrace
+from sf_bsread_writer.relay.looks import Shown
+from sf_bsread_writer.relay.picture import Picture, Trace
 from sf_bsread_writer.relay.trend import Trend
 
 
@@ -43,17 +44,33 @@ class TrendAnswer(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A waveform of one pulse. Each of ``values`` stands at the place of it in ``indices``, of ``elements``; None: no number.
-
-    ``thinned``: of each part, only the lowest and the highest. ``low``, ``high`` and ``mean`` are of all numbers in it.
-    """
+class _ValueAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose value it is, and of which pulse."""
 
     channel: str
     type: str
     shape: list[int]
     pulse_id: int
     global_timestamp_ns: int
+
+
+def _whose(shown: Shown[Any]) -> dict[str, Any]:
+    """The fields of `_ValueAnswer`."""
+    return {
+        "channel": shown.channel.name,
+        "type": shown.channel.type.wire,
+        "shape": list(shown.channel.shape),
+        "pulse_id": shown.pulse_id,
+        "global_timestamp_ns": shown.global_timestamp_ns,
+    }
+
+
+class TraceAnswer(_ValueAnswer, frozen=True, kw_only=True):
+    """A waveform of one pulse. Each of ``values`` stands at the place of it in ``indices``, of ``elements``; None: no number.
+
+    ``thinned``: of each part, only the lowest and the highest. ``low``, ``high`` and ``mean`` are of all numbers in it.
+    """
+
     elements: int
     thinned: bool
     indices: list[int]
@@ -63,15 +80,11 @@ class TraceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     mean: float | None
 
     @classmethod
-    def of(cls, shown: ShownTrace) -> Self:
+    def of(cls, shown: Shown[Trace]) -> Self:
         """As it was found."""
-        trace = shown.trace
+        trace = shown.drawn
         return cls(
-            channel=shown.channel.name,
-            type=shown.channel.type.wire,
-            shape=list(shown.channel.shape),
-            pulse_id=shown.pulse_id,
-            global_timestamp_ns=shown.global_timestamp_ns,
+            **_whose(shown),
             elements=trace.elements,
             thinned=trace.thinned,
             indices=trace.indices,
@@ -90,7 +103,7 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     counts: list[int]
 
 
-class ImageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class ImageAnswer(_ValueAnswer, frozen=True, kw_only=True):
     """An image of one pulse. All but ``pixels`` is of the whole image, as far as its pixels are numbers.
 
     ``pixels`` are ceil(``height`` / ``step``) rows of ceil(``width`` / ``step``) pixels, float32 in little-endian order, each the
@@ -98,11 +111,6 @@ class ImageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     in NumPy's words; else it is empty.
     """
 
-    channel: str
-    type: str
-    shape: list[int]
-    pulse_id: int
-    global_timestamp_ns: int
     plane: str
     height: int
     width: int
@@ -116,15 +124,11 @@ class ImageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     histogram: Histogram
 
     @classmethod
-    def of(cls, shown: ShownImage) -> Self:
+    def of(cls, shown: Shown[Picture]) -> Self:
         """As it was found."""
-        picture = shown.picture
+        picture = shown.drawn
         return cls(
-            channel=shown.channel.name,
-            type=shown.channel.type.wire,
-            shape=list(shown.channel.shape),
-            pulse_id=shown.pulse_id,
-            global_timestamp_ns=shown.global_timestamp_ns,
+            **_whose(shown),
             plane=picture.plane,
             height=picture.height,
             width=picture.width,
@@ -182,10 +186,7 @@ class CompletenessAnswer(msgspec.Struct, frozen=True, kw_only=True):
             gap_pulses=found.gap_pulses,
             matching_channels=found.matching_channels,
             complete_channels=found.complete_channels,
-            channels=[
-                ChannelCompletenessAnswer(name=channel.name, due=channel.due, missing=channel.missing)
-                for channel in found.channels
-            ],
+            channels=msgspec.convert(found.channels, list[ChannelCompletenessAnswer], from_attributes=True),
             stream=found.stream.astype(np.uint8, copy=False).tobytes(),
             states=found.states.astype(np.uint8, copy=False).tobytes(),
         )
