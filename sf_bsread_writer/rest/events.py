@@ -19,6 +19,7 @@ from litestar.types import Receive, Send
 
 from sf_bsread_writer.rest.context import AppRequest
 from sf_bsread_writer.rest.openapi import REFUSALS
+from sf_bsread_writer.rest.refusals import documented
 
 LOOK_S = 0.5
 KEEP_ALIVE_S = 15.0
@@ -28,7 +29,7 @@ PACE_S = 5.0
 
 EVENTS: dict[int, ResponseSpec] = {
     200: ResponseSpec(str, description="Events", media_type="text/event-stream", generate_examples=False),
-    503: ResponseSpec(dict[str, Any], description="As many listen already as may", generate_examples=False),
+    503: documented("As many listen already as may"),
     **REFUSALS,
 }
 

@@ -2,14 +2,14 @@
 
 import logging
 from http import HTTPStatus
-from typing import Any
 
-from litestar import MediaType, Response, get
+from litestar import Response, get
 from litestar.exceptions import HTTPException, NotFoundException
 
 from sf_bsread_writer.acquire.report import Report, StreamState
 from sf_bsread_writer.rest.context import AppRequest, acquisition_of, named
 from sf_bsread_writer.rest.openapi import REFUSALS
+from sf_bsread_writer.rest.refusals import Refusal, refusal
 
 _logger = logging.getLogger(__name__)
 
@@ -29,23 +29,23 @@ async def stream(request: AppRequest) -> StreamState:
     return acquisition_of(request).stream()
 
 
-def answer_no_path(request: AppRequest, error: HTTPException) -> Response[dict[str, Any]]:
+def answer_no_path(request: AppRequest, error: HTTPException) -> Response[Refusal]:
     """404 with what the handler had to say; of a path that none has, where all of them stand."""
     unknown = error.detail == HTTPStatus.NOT_FOUND.phrase
     text = f"{named(request)}: there is no such path; /openapi.json has all" if unknown else error.detail
-    return Response({"status_code": 404, "detail": text}, status_code=404, media_type=MediaType.JSON)
+    return refusal(404, text)
 
 
-def answer_wrong_method(request: AppRequest, error: HTTPException) -> Response[dict[str, Any]]:
+def answer_wrong_method(request: AppRequest, error: HTTPException) -> Response[Refusal]:
     """405 with the methods that the path takes: a -X forgotten."""
     headers = error.headers or {}
     takes = [method for method in headers.get("allow", "").split(", ") if method != "OPTIONS"]
     text = f"{named(request)}: this path takes {' or '.join(takes)}; with curl, -X {takes[0]}"
-    return Response({"status_code": 405, "detail": text}, status_code=405, headers=headers, media_type=MediaType.JSON)
+    return refusal(405, text, headers)
 
 
-def answer_unexpected(request: AppRequest, error: Exception) -> Response[dict[str, Any]]:
+def answer_unexpected(request: AppRequest, error: Exception) -> Response[Refusal]:
     """500 with the error's class and text; the traceback goes to the log."""
     text = f"{type(error).__name__}: {error}"
     _logger.error("%s: unexpected %s", named(request), text, exc_info=error)
-    return Response({"status_code": 500, "detail": text}, status_code=500, media_type=MediaType.JSON)
+    return refusal(500, text)

@@ -3,14 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from litestar import Response, delete, get, post, route
-from litestar.exceptions import (
-    ClientException,
-    HTTPException,
-    NotFoundException,
-    PermissionDeniedException,
-    TooManyRequestsException,
-)
+from litestar import Response, Router, delete, get, post, route
+from litestar.exceptions import NotFoundException, PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
@@ -20,30 +14,23 @@ from sf_bsread_writer.rest import parse
 from sf_bsread_writer.rest.buffer.capturing import Asked, BusyError, Capture, CaptureList, Captures
 from sf_bsread_writer.rest.context import AppRequest
 from sf_bsread_writer.rest.openapi import CHANGING_REFUSALS, REFUSALS, TOKEN
+from sf_bsread_writer.rest.refusals import answering, documented
 
 _LONGEST_S = 1e6
 _FIELDS = ("last_s", "start_pulse_id", "stop_pulse_id", "file", "strict")
 _EXAMPLE = 'send for example {"last_s": 30} or {"start_pulse_id": 31213694400, "stop_pulse_id": 31213700399}'
 
 
-class ConflictException(HTTPException):
-    """What is asked for is right in itself, but cannot be done now."""
-
-    status_code = 409
-
-
-def _refusal(text: str) -> ResponseSpec:
-    return ResponseSpec(dict[str, Any], description=text, generate_examples=False)
-
-
 _REFUSED_BEGIN = {
     **CHANGING_REFUSALS,
-    403: _refusal("No --capture_root, a web page of another site, or a wrong Host"),
-    400: _refusal("The body is not usable: which field, and its value"),
-    409: _refusal("Nothing of it can be had, or not all if strict, or the file is being written"),
-    429: _refusal("As many captures or clients as may be are there already"),
+    403: ResponseSpec(
+        dict[str, Any], description="No --capture_root, a web page of another site, or a wrong Host", generate_examples=False
+    ),
+    400: documented("The body is not usable: which field, and its value"),
+    409: documented("Nothing of it can be had, or not all if strict, or the file is being written"),
+    429: documented("As many captures or clients as may be are there already"),
 }
-_UNKNOWN = {404: _refusal("There is no such capture, or it is forgotten")}
+_UNKNOWN = {404: documented("There is no such capture, or it is forgotten")}
 
 
 @dataclass
@@ -74,16 +61,8 @@ async def begin_capture(request: AppRequest) -> Response[Capture]:
         raise PermissionDeniedException(
             detail="captures are off: start the buffer with --capture_root FOLDER, below which they may be written"
         )
-    try:
-        given = parse.json_object(await request.body())
-        asked, file, strict = _asked(given), _file(given), _strict(given)
-        capture = await captures.begin(asked, file=file, strict=strict)
-    except UsageError as error:
-        raise ClientException(detail=str(error)) from error
-    except StateError as error:
-        raise ConflictException(detail=str(error)) from error
-    except BusyError as error:
-        raise TooManyRequestsException(detail=str(error)) from error
+    given = parse.json_object(await request.body())
+    capture = await captures.begin(_asked(given), file=_file(given), strict=_strict(given))
     return Response(capture, status_code=201, headers={"location": capture.url})
 
 
@@ -122,14 +101,20 @@ def _options(path: str, *methods: str) -> HTTPRouteHandler:
     return options
 
 
-CAPTURE_HANDLERS: tuple[HTTPRouteHandler, ...] = (
-    _options("/captures", "GET", "POST"),
-    begin_capture,
-    list_captures,
-    _options("/captures/{capture_id:str}", "DELETE", "GET"),
-    show_capture,
-    cancel_capture,
-)
+def captures_router() -> Router:
+    """All of them: 400 for a body that cannot be used, 409 for what cannot be done, 429 for what cannot be done now."""
+    return Router(
+        path="/",
+        route_handlers=[
+            _options("/captures", "GET", "POST"),
+            begin_capture,
+            list_captures,
+            _options("/captures/{capture_id:str}", "DELETE", "GET"),
+            show_capture,
+            cancel_capture,
+        ],
+        exception_handlers={UsageError: answering(400), StateError: answering(409), BusyError: answering(429)},
+    )
 
 
 def _captures_of(request: AppRequest) -> Captures | None:

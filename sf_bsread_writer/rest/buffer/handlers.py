@@ -1,11 +1,10 @@
 """The buffer's paths: each asks the buffer once, and encodes."""
 
 from litestar import get
-from litestar.types import ControllerRouterHandler
+from litestar.handlers import HTTPRouteHandler
 
 from sf_bsread_writer.relay.service import Relay
 from sf_bsread_writer.rest.buffer.answers import ChannelAnswer, ChannelsAnswer, ClientAnswer, Moment, Statistics, Status
-from sf_bsread_writer.rest.buffer.looks import LOOKS
 from sf_bsread_writer.rest.buffer.metrics import metrics_of
 from sf_bsread_writer.rest.context import AppRequest
 from sf_bsread_writer.rest.events import EVENTS, EventStream, events_for
@@ -53,7 +52,7 @@ async def events(request: AppRequest) -> EventStream:
     return events_for(request, lambda now_s: Moment.of(relay))
 
 
-HANDLERS: tuple[ControllerRouterHandler, ...] = (status, statistics, clients, channels, metrics, events, LOOKS)
+HANDLERS: tuple[HTTPRouteHandler, ...] = (status, statistics, clients, channels, metrics, events)
 
 
 def _relay_of(request: AppRequest) -> Relay:

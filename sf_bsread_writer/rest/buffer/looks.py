@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import msgspec
-from litestar import MediaType, Response, Router, get
+from litestar import Response, Router, get
 from litestar.exceptions import ValidationException
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import OpenAPIType, Operation, Parameter, Schema
 from litestar.params import Parameter as Query
 
@@ -16,6 +14,7 @@ from sf_bsread_writer.rest.buffer.look_answers import CompletenessAnswer, ImageA
 from sf_bsread_writer.rest.context import AppRequest
 from sf_bsread_writer.rest.openapi import REFUSALS
 from sf_bsread_writer.rest.parse import PULSE_IDS
+from sf_bsread_writer.rest.refusals import Refusal, answering, documented, refusal
 
 _MOST_NAME_CHARACTERS = 1000
 
@@ -34,22 +33,11 @@ Search = Annotated[str, Query(max_length=_MOST_NAME_CHARACTERS, description="Onl
 Rows = Annotated[int, Query(ge=1, le=1000, description="Channels at most, those that miss the most first")]
 
 
-class LookError(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing to show; ``detail`` says what was wrong with which value, and what to do."""
-
-    status_code: int
-    detail: str
-
-
-def _refusal(text: str) -> ResponseSpec:
-    return ResponseSpec(LookError, description=text, generate_examples=False)
-
-
 _REFUSALS = {
     **REFUSALS,
-    400: _refusal("A parameter that cannot be used"),
-    404: _refusal("The ring does not hold it, or not any more"),
-    422: _refusal("A channel of another kind, or a damaged value"),
+    400: documented("A parameter that cannot be used"),
+    404: documented("The ring does not hold it, or not any more"),
+    422: documented("A channel of another kind, or a damaged value"),
 }
 
 
@@ -90,31 +78,19 @@ async def completeness(
     return CompletenessAnswer.of(found)
 
 
-def answer_absent(request: AppRequest, error: AbsentError) -> Response[LookError]:
-    """404: the ring does not have it."""
-    return _answer(404, str(error))
-
-
-def answer_unfit(request: AppRequest, error: UsageError) -> Response[LookError]:
-    """422: it is there, but cannot be shown so."""
-    return _answer(422, str(error))
-
-
-def answer_invalid(request: AppRequest, error: ValidationException) -> Response[LookError]:
+def answer_invalid(request: AppRequest, error: ValidationException) -> Response[Refusal]:
     """400: says of each parameter what is wrong with it."""
     wrong = [f"{each.get('key')}: {each.get('message')}" for each in error.extra or () if isinstance(each, dict)]
-    return _answer(400, "; ".join(wrong) or error.detail)
+    return refusal(400, "; ".join(wrong) or error.detail)
 
 
-LOOKS = Router(
-    path="/",
-    route_handlers=[trend, trace, image, completeness],
-    exception_handlers={AbsentError: answer_absent, UsageError: answer_unfit, ValidationException: answer_invalid},
-)
-
-
-def _answer(code: int, detail: str) -> Response[LookError]:
-    return Response(LookError(status_code=code, detail=detail), status_code=code, media_type=MediaType.JSON)
+def looks_router() -> Router:
+    """All of them: 404 for what the ring does not have, 422 for what cannot be shown so."""
+    return Router(
+        path="/",
+        route_handlers=[trend, trace, image, completeness],
+        exception_handlers={AbsentError: answering(404), UsageError: answering(422), ValidationException: answer_invalid},
+    )
 
 
 def _looks_of(request: AppRequest) -> Looks:
