@@ -24,13 +24,7 @@ export function startCaptures() {
 }
 
 async function look(signal) {
-  let answer;
-  try {
-    answer = await ask("captures", { signal });
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    answer = { root: null, captures: [] }; // a buffer that knows of no captures
-  }
+  const answer = await ask("captures", { signal });
   byId("capture-form").hidden = byId("to-captures").hidden = answer.root === null;
   setText(byId("captures-off"), answer.root === null ? NO_ROOT : `Files are made below ${answer.root} on the buffer's machine.`);
   keep(byId("captures"), answer.captures, ({ id }) => id, makeLine, fillLine);
@@ -92,7 +86,7 @@ function fillLine(line, capture) {
   setText(state, capture.state);
   setText(file, capture.file);
   const missing = missing_pulses > 0 ? `, ${plural(missing_pulses, "pulse")} missing` : "";
-  setText(numbers, `${plural(rows ?? 0, "row")}${missing} · pulses ${pulse(start_pulse_id)} – ${pulse(stop_pulse_id)}`);
+  setText(numbers, `${plural(rows, "row")}${missing} · pulses ${pulse(start_pulse_id)} – ${pulse(stop_pulse_id)}`);
   button.hidden = !UNDER_WAY.includes(capture.state);
   button.setAttribute("aria-label", `Cancel ${capture.file}`);
   const reasons = [capture.shortfall, capture.reason].filter((text) => text);
@@ -102,7 +96,7 @@ function fillLine(line, capture) {
 
 function levelOf({ state, complete, outcome }) {
   if (state === "failed") return "bad";
-  if (state === "cancelled" || (state === "finished" && (!complete || (outcome ?? "complete") !== "complete"))) return "warn";
+  if (state === "cancelled" || (state === "finished" && (!complete || outcome !== "complete"))) return "warn";
   return state === "finished" ? "good" : "unknown";
 }
 

@@ -3,9 +3,9 @@
 import { Poll, ask, link } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { bytes, count, duration, percent, plural, pulse, rate } from "./format.js";
+import { showHeadline } from "./headline.js";
 import { Growth, healthOf, lacking } from "./health.js";
 
-const ICONS = { good: "✔", warn: "▲", bad: "✖", unknown: "…" };
 const LISTEN_AGAIN_MS = 5_000;
 const SOON_MS = 8_000;
 const GAPS_MS = 5_000;
@@ -15,8 +15,7 @@ const GAPS_SHARE = 30; // it is all that has to be looked at though nobody asked
 const seen = { link, statistics: null, connected: false, clients: [], lostRecently: { total: 0, clients: [] }, dropped: 0, why: "", gaps: 0 };
 const lost = new Growth();
 const dropped = new Growth();
-let moment = null; // what the last event told
-let spoken = "";
+let moment = null; // what the last event told, or the statistics
 let events = null;
 let gapsSeen_ms = -Infinity;
 let channelsSeen_ms = -Infinity;
@@ -112,7 +111,7 @@ function take(statistics) {
   seen.lostRecently.total = lost.of(statistics.clients.lost_messages, now_ms);
   seen.dropped = dropped.of(reasons.reduce((sum, [, number]) => sum + number, 0), now_ms);
   seen.why = reasons.map(([reason, number]) => `${reason} ${count(number)}`).join(", ");
-  if (moment !== null) moment = { ...moment, ...statistics.ring, rate_hz: statistics.rate_hz };
+  moment = { ...statistics.ring, rate_hz: statistics.rate_hz };
   show();
 }
 
@@ -134,21 +133,12 @@ async function lookForGaps(signal) {
 function show() {
   showState();
   if (seen.statistics !== null) showStatistics(seen.statistics);
-  const health = healthOf(seen);
-  byId("health").dataset.level = health.level;
-  byId("health").dataset.kind = health.kind;
-  setText(byId("health").firstElementChild, ICONS[health.level]);
-  setText(byId("health-text"), health.text);
+  showHeadline(healthOf(seen));
   byId("health-more").hidden = performance.now() - channelsSeen_ms > CHANNELS_OLD_MS || link.reachable === false;
-  if (health.kind !== spoken) {
-    spoken = health.kind; // once for each change: what counts up each second is not read out
-    setText(byId("spoken"), health.text);
-  }
 }
 
 function showState() {
-  const known = seen.statistics !== null || moment !== null;
-  const state = link.reachable === false ? "buffer unreachable" : known ? (seen.connected ? "connected" : "no source") : "…";
+  const state = link.reachable === false ? "buffer unreachable" : moment !== null ? (seen.connected ? "connected" : "no source") : "…";
   setText(byId("state"), state);
   if (moment === null) return;
   setText(byId("rate"), `${rate(rateOf(moment))} Hz`);
@@ -161,10 +151,6 @@ const rateOf = ({ rate_hz }) => (seen.connected ? rate_hz : 0);
 function showStatistics(statistics) {
   const { ring, source, clients, seconds } = statistics;
   if (version !== null) setText(byId("version"), `version ${version}, up for ${duration(Math.floor(seconds))}`);
-  if (moment === null) {
-    setText(byId("rate"), `${rate(rateOf(statistics))} Hz`);
-    setText(byId("held"), ring.messages > 0 ? `${pulse(ring.oldest_pulse_id)} – ${pulse(ring.newest_pulse_id)}` : "none");
-  }
   const reconnected = source.connections > 1 ? `, connected ${count(source.connections)} times` : "";
   setText(byId("state-more"), `${plural(source.received_messages, "message")}${reconnected}`);
   setText(byId("rate-more"), ring.messages > 0 ? `${bytes((rateOf(statistics) * ring.message_bytes) / ring.messages)}/s` : "");

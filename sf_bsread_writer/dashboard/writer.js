@@ -3,16 +3,15 @@
 import { Poll, Problem, ask, link, tell } from "./api.js";
 import { byId, element, keep, setText } from "./dom.js";
 import { bytes, count, duration, plural, pulse, rate } from "./format.js";
+import { showHeadline } from "./headline.js";
 import { linesOf, verdictOf } from "./verdict.js";
 
-const ICONS = { good: "✔", warn: "▲", bad: "✖", unknown: "…" };
 const LISTEN_AGAIN_MS = 1_000;
 const MOST_RANGES = 100;
 
 const seen = { link: "asking", since: new Date(), progress: null, report: null };
 let events = null;
 let again = null;
-let spoken = "";
 
 const polls = [
   new Poll("Stream", [byId("before")], 1000, async (signal) => {
@@ -91,14 +90,7 @@ function take(progress, state) {
 }
 
 function show() {
-  const verdict = verdictOf(seen);
-  byId("health").dataset.level = verdict.level;
-  setText(byId("health").firstElementChild, ICONS[verdict.level]);
-  setText(byId("health-text"), verdict.text);
-  if (verdict.kind !== spoken) {
-    spoken = verdict.kind; // once for each change: what counts up each second is not read out
-    setText(byId("spoken"), verdict.text);
-  }
+  showHeadline(verdictOf(seen));
   if (seen.progress === null) return;
   showProgress(seen.progress);
   byId("before").hidden = !is("waiting") || seen.progress.outcome !== null;
