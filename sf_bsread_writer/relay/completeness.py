@@ -181,11 +181,12 @@ class _Map:
         headers = self._newest_headers()
         names = {name: None for header in headers for name in header.places}
         place = {name: place for place, name in enumerate(name for name in names if search in name.casefold())}
-        due, missing = self._totals(headers, place)
+        due, missing = (counts[:, 0] for counts in self._counts(headers, place, np.zeros_like(self.part), 1))
         order = np.argsort(-missing, kind="stable")[:rows].tolist()
         matching = list(place)
         chosen = [matching[index] for index in order]
-        stream = np.bincount(self.part, minlength=self.parts) > 0
+        stream = (np.bincount(self.part, minlength=self.parts) > 0).astype(np.uint8)
+        stream[self._part_of(self.gaps)] = State.GAP
         return Completeness(
             first_pulse_id=int(self.ids[0]),
             last_pulse_id=int(self.ids[-1]),
@@ -199,7 +200,7 @@ class _Map:
             channels=tuple(
                 ChannelCompleteness(name=matching[index], due=int(due[index]), missing=int(missing[index])) for index in order
             ),
-            stream=self._with_gaps(stream.astype(np.uint8), self.gaps),
+            stream=stream,
             states=self._states(headers, chosen),
         )
 
@@ -239,38 +240,33 @@ class _Map:
             dues[row] = last = by_row.get(row, last)
         return dues
 
-    def _totals(self, headers: Sequence[_Header], place: dict[str, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """In how many messages each channel is due, and in how many of these it is missing."""
-        due, missing = np.zeros(len(place), np.int64), np.zeros(len(place), np.int64)
-        for header in headers:
-            numbers, rows_of = _columns(header, place)
-            own = header.facts.rules.of_channel[numbers]
-            for pattern, rows in self.patterns:
-                if pattern.header is header:
-                    counts = header.facts.rules.count(self.ids[rows])[own]
-                    present = pattern.present[numbers]
-                    due[rows_of] += np.where(present, len(rows), counts)
-                    missing[rows_of] += np.where(present, 0, counts)
-        return due, missing
+    def _counts(
+        self, headers: Sequence[_Header], place: dict[str, int], part: NDArray[np.int64], parts: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """In how many messages each channel is due, and in how many of these it is missing, shapes (channels, parts).
 
-    def _states(self, headers: Sequence[_Header], chosen: Sequence[str]) -> NDArray[np.uint8]:
-        place = {name: index for index, name in enumerate(chosen)}
-        due = np.zeros((len(chosen), self.parts), np.int64)
-        missing, gaps = np.zeros_like(due), np.zeros(due.shape, np.bool_)
-        is_known = np.zeros(len(chosen), np.bool_)
+        ``part`` says for each message in which it is counted.
+        """
+        due, missing = np.zeros((2, len(place), parts), np.int64)
         for header in headers:
             numbers, rows_of = _columns(header, place)
             rules = header.facts.rules.of(numbers)
             for pattern, rows in self.patterns:
                 if pattern.header is header:
-                    counts = self._by_part(rules, self.ids[rows])[rules.of_channel]
-                    present = pattern.present[numbers]
-                    all_rows = np.bincount(self.part[rows], minlength=self.parts)
-                    due[rows_of] += np.where(present[:, None], all_rows, counts)
-                    missing[rows_of] += np.where(present[:, None], 0, counts)
-            new = ~is_known[rows_of]  # a gap is judged by the newest header that has the channel
-            gaps[rows_of[new]] = (self._by_part(rules, self.gaps) > 0)[rules.of_channel[new]]
-            is_known[rows_of] = True
+                    counts = _by_part(rules, self.ids[rows], part[rows], parts)[rules.of_channel]
+                    present = pattern.present[numbers][:, None]
+                    due[rows_of] += np.where(present, np.bincount(part[rows], minlength=parts), counts)
+                    missing[rows_of] += np.where(present, 0, counts)
+        return due, missing
+
+    def _states(self, headers: Sequence[_Header], chosen: Sequence[str]) -> NDArray[np.uint8]:
+        place = {name: index for index, name in enumerate(chosen)}
+        due, missing = self._counts(headers, place, self.part, self.parts)
+        gaps = np.zeros(due.shape, np.bool_)
+        for header in reversed(headers):  # a gap is judged by the newest header that has the channel
+            numbers, rows_of = _columns(header, place)
+            rules = header.facts.rules.of(numbers)
+            gaps[rows_of] = (_by_part(rules, self.gaps, self._part_of(self.gaps), self.parts) > 0)[rules.of_channel]
         states = np.full(due.shape, State.COMPLETE, np.uint8)
         states[missing > 0] = State.SOME_MISSING
         states[missing == due] = State.ALL_MISSING
@@ -278,17 +274,13 @@ class _Map:
         states[gaps] = State.GAP
         return states
 
-    def _by_part(self, rules: Rules, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many of these pulses are due by each rule in each part, shape (rules, parts)."""
-        counts = np.zeros((len(rules), self.parts), np.int64)
-        parts = self._part_of(ids)
-        for rule in range(len(rules)):
-            counts[rule] = np.bincount(parts[rules.due(ids, rule)], minlength=self.parts)
-        return counts
 
-    def _with_gaps(self, stream: NDArray[np.uint8], gaps: NDArray[np.int64]) -> NDArray[np.uint8]:
-        stream[self._part_of(gaps)] = State.GAP
-        return stream
+def _by_part(rules: Rules, ids: NDArray[np.int64], part: NDArray[np.int64], parts: int) -> NDArray[np.int64]:
+    """How many of these pulses are due by each rule in each part, shape (rules, parts)."""
+    counts = np.zeros((len(rules), parts), np.int64)
+    for rule in range(len(rules)):
+        counts[rule] = np.bincount(part[rules.due(ids, rule)], minlength=parts)
+    return counts
 
 
 def _columns(header: _Header, place: dict[str, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
