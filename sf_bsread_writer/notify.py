@@ -14,6 +14,9 @@ from contextlib import asynccontextmanager, suppress
 
 logger = logging.getLogger(__name__)
 
+VARIABLES = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
+"""What a service manager says to one process alone: to it, a child that answers is a fault."""
+
 LONGEST_INTERVAL_S = 5.0
 """What people read in ``systemctl status`` is never older than this."""
 

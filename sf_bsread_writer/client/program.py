@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from typing import IO
 
 from sf_bsread_writer.errors import DeadlineError, SetupError
+from sf_bsread_writer.notify import VARIABLES
 
 ENDING_S = 30.0
 """How long a writer that is told to end may take to close its file, before it is killed."""
-
-_OF_THIS_PROCESS = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
-"""What a service manager says to us alone: to it, a child that answers is a fault."""
 
 _REST = re.compile(r"REST on (http://\S+)\n")
 _POLL_S = 0.01
@@ -39,7 +37,7 @@ class Program:
             stdout=log,
             stderr=subprocess.STDOUT,
             process_group=0,
-            env={name: value for name, value in os.environ.items() if name not in _OF_THIS_PROCESS},
+            env={name: value for name, value in os.environ.items() if name not in VARIABLES},
         )
         self._log: IO[bytes] = log
         self.end = weakref.finalize(self, _end, self._process)
